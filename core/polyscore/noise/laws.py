@@ -1,0 +1,93 @@
+"""Laws of noise: what a process makes of white noise.
+
+A law asks the source for as many white draws as it needs and returns noise of the law, shaped like the state.
+Every law here is linear in one white draw, eps = P w with a projection or scaling P, unless its docstring says otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from polyscore.errors import InputError
+from polyscore.noise.source import Noise
+from polyscore.state import NONE, Given
+
+__all__ = ["Masked", "NoiseLaw", "Normal", "Symmetric", "ZeroMean"]
+
+
+class NoiseLaw(Protocol):
+    """eps ~ law, shaped like `like` (B, ...), over the interval [t, u]."""
+
+    def __call__(self, noise: Noise, like: Tensor, *, t: object = None, u: object = None, given: Given = NONE) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Normal:
+    """eps = w ~ N(0, I); complex states: circular, E|w|^2 = 1 (variance 1/2 per component), as in SGMSE."""
+
+    def __call__(self, noise: Noise, like: Tensor, *, t: object = None, u: object = None, given: Given = NONE) -> Tensor:
+        return noise(like, t, u)
+
+
+@dataclass(frozen=True)
+class Symmetric:
+    """Adjacency noise: the strict upper triangle of w, mirrored; zero diagonal (GDSS: Jo et al. 2022, arXiv 2202.02514).
+
+    State (B, ..., N, N); entries (i, j) and (j, i) are one standard normal variable.
+    """
+
+    law: NoiseLaw = Normal()
+
+    def __call__(self, noise: Noise, like: Tensor, *, t: object = None, u: object = None, given: Given = NONE) -> Tensor:
+        upper = self.law(noise, like, t=t, u=u, given=given).triu(1)
+        return upper + upper.mT
+
+
+@dataclass(frozen=True)
+class Masked:
+    """eps = m * eps' with the 0/1 mask of existing nodes, applied along each of `axes` (Jo et al. 2022, arXiv 2202.02514).
+
+    `given.mask` is (B, N). Node features (B, N, F) use axes (1,), adjacency matrices (B, N, N) axes (1, 2).
+
+    Raises:
+        InputError: no mask is given.
+    """
+
+    law: NoiseLaw = Normal()
+    axes: tuple[int, ...] = (1,)
+
+    def __call__(self, noise: Noise, like: Tensor, *, t: object = None, u: object = None, given: Given = NONE) -> Tensor:
+        if given.mask is None:
+            raise InputError("Masked noise: given.mask is None, expected a (B, N) mask of nodes; pass given=Given(mask=...)")
+        eps = self.law(noise, like, t=t, u=u, given=given)
+        for axis in self.axes:
+            shape = [1] * like.ndim
+            shape[0], shape[axis] = given.mask.shape
+            eps = eps * given.mask.view(shape).to(eps.dtype)
+        return eps
+
+
+@dataclass(frozen=True)
+class ZeroMean:
+    """eps = w - mean of w along `axis`, over the nodes of `given.mask` when there is one: noise of the centred subspace.
+
+    Used for positions whose centre of mass is fixed (Xu et al. 2022, GeoDiff, arXiv 2203.02923).
+    """
+
+    law: NoiseLaw = Normal()
+    axis: int = 1
+
+    def __call__(self, noise: Noise, like: Tensor, *, t: object = None, u: object = None, given: Given = NONE) -> Tensor:
+        eps = self.law(noise, like, t=t, u=u, given=given)
+        if given.mask is None:
+            return eps - eps.mean(self.axis, keepdim=True)
+        shape = [1] * like.ndim
+        shape[0], shape[self.axis] = given.mask.shape
+        mask = given.mask.view(shape).to(eps.dtype)
+        mean = torch.sum(eps * mask, self.axis, keepdim=True) / mask.sum(self.axis, keepdim=True).clamp(min=1)
+        centred: Tensor = (eps - mean) * mask
+        return centred

@@ -1,0 +1,159 @@
+"""How a solver writes its plan: nodes with coefficients, and a builder that keeps the book-keeping.
+
+In z = x - b y every process is a plain (a, s) diffusion, so a solver writes only coefficients of states and predictions; the
+builder adds the y column that makes z exact: y_coef = b_u - sum_k states_k b_(time of register k).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from polyscore.processes import GaussianProcess
+from polyscore.samplers.plan import Coef, Plan, Row, Stage
+
+__all__ = ["Builder", "Node", "Solver", "X0", "eps_form", "nodes_of", "velocity_form"]
+
+Number = Any  # float64 scalar or array: numpy arithmetic serves both
+X0 = (0.0, 1.0, 0.0)
+
+
+class Node(NamedTuple):
+    """A time and the process's coefficients there, as float64 numbers (arrays for per-frequency processes)."""
+
+    t: float
+    a: Number
+    b: Number
+    s: Number
+
+    @property
+    def lam(self) -> Number:
+        """lambda = ln(a / s), half the log-SNR."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.a) - np.log(self.s)
+
+    @property
+    def sigma(self) -> Number:
+        """s / a."""
+        with np.errstate(divide="ignore"):
+            return np.divide(self.s, self.a)
+
+
+class Solver(Protocol):
+    """Turns a process and a time grid into a plan."""
+
+    def plan(self, process: GaussianProcess, times: Sequence[float]) -> Plan: ...
+
+
+def nodes_of(process: GaussianProcess, times: Sequence[float] | NDArray[np.float64]) -> list[Node]:
+    """The nodes of a time grid, computed in one call."""
+    t = torch.tensor(list(times), dtype=torch.float64)
+    a, b, s = (c.expand(len(t), *c.shape[1:]).numpy() for c in process.coefs_of(t))
+    return [Node(float(t[i]), a[i], b[i], s[i]) for i in range(len(t))]
+
+
+def eps_form(node: Node) -> tuple[Number, Number, Number]:
+    """Remember eps = (x - a D - b y) / s."""
+    return 1 / node.s, -node.a / node.s, -node.b / node.s
+
+
+def velocity_form(process: GaussianProcess, node: Node) -> tuple[Number, Number, Number]:
+    """Remember z' = a' D + s' eps, the probability flow of z = x - b y."""
+    rates = process.rates(node.t)
+    da, ds = rates.da.numpy(), rates.ds.numpy()
+    cx, cd, cy = eps_form(node)
+    return ds * cx, da + ds * cd, ds * cy
+
+
+def _coef(value: Number) -> Coef:
+    array = np.asarray(value, dtype=np.float64)
+    return float(array) if array.ndim == 0 else _tuple(array.tolist())
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(_tuple(v) for v in value) if isinstance(value, list) else value
+
+
+def _row(pairs: Iterator[tuple[int, Number]]) -> Row:
+    return tuple((k, c) for k, c in ((k, _coef(v)) for k, v in pairs) if c != 0.0)
+
+
+class Builder:
+    """Collects stages.
+
+    Usage: `call(node)` evaluates a register there; `move(node, ...)` writes one; `plan()` closes the table.
+    """
+
+    def __init__(self, process: GaussianProcess, times: Sequence[float]) -> None:
+        self.process = process
+        self.nodes = nodes_of(process, times)
+        self._places: dict[int, Node] = {0: self.nodes[0]}
+        self._stages: list[Stage] = []
+        self._pending: dict[str, Any] = {}
+
+    @property
+    def steps(self) -> Iterator[tuple[int, Node, Node]]:
+        """(i, node, next node) over the grid."""
+        return ((i, t, u) for i, (t, u) in enumerate(zip(self.nodes[:-1], self.nodes[1:], strict=True)))
+
+    def node(self, t: float) -> Node:
+        """A node between those of the grid."""
+        return nodes_of(self.process, [t])[0]
+
+    def node_at_sigma(self, sigma: Number) -> Node:
+        """The node whose noise level s / a is `sigma`."""
+        return self.node(float(self.process.time_at_sigma(float(sigma))))
+
+    def call(self, node: Node, *, read: int = 0, form: tuple[Number, Number, Number] = X0) -> None:
+        """Evaluate the denoiser on register `read` at `node` and remember it in `form`."""
+        if self._pending:
+            raise ValueError("Builder: two calls without a move between them")
+        level = (_coef(node.a), _coef(node.b), _coef(node.s))
+        self._pending = {"at": node.t, "read": read, "level": level, "form": tuple(_coef(c) for c in form)}
+
+    def move(
+        self,
+        node: Node,
+        *,
+        keep: Number | Mapping[int, Number] = 0.0,
+        preds: Sequence[Number] = (),
+        noise: Number = 0.0,
+        into: int = 0,
+        ends: bool = False,
+        since: float | None = None,
+    ) -> None:
+        """Write register `into` at `node`.
+
+        Args:
+            keep: coefficient of register `into`, or a mapping register -> coefficient.
+            preds: coefficients of the remembered predictions, newest first.
+            noise: coefficient of a fresh draw over the interval from `since` (default: the register's time) to the node's.
+            ends: this completes a step of the grid.
+        """
+        states = dict(keep) if isinstance(keep, Mapping) else {into: keep}
+        states = {k: c for k, c in states.items() if np.any(np.asarray(c) != 0.0)}
+        y = node.b - sum(c * self._places[k].b for k, c in states.items())
+        before = since if since is not None else self._places[next(iter(states), 0)].t
+        self._stages.append(
+            Stage(
+                write=into,
+                states=_row(iter(states.items())),
+                preds=_row(enumerate(preds)),
+                y=_coef(y),
+                noise=_coef(noise),
+                span=(before, node.t),
+                ends=node.t if ends else None,
+                **self._pending,
+            )
+        )
+        self._pending = {}
+        self._places[into] = node
+
+    def plan(self) -> Plan:
+        """The finished table."""
+        ages = [age for stage in self._stages for age, _ in stage.preds]
+        return Plan(self.nodes[0].t, tuple(self._stages), len(self._places), max(ages, default=0) + 1)

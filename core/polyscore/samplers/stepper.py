@@ -1,0 +1,70 @@
+"""Samplers that are not a table: explicit state in, explicit state out.
+
+A stepper sees the whole `Run` and advances its own state; whatever it needs between steps (step size, history, partner samples)
+lives in that state, so a run can be stopped, stored, split or resampled at any step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from polyscore.denoisers.base import Denoiser, Prediction, begin
+from polyscore.noise import Noise
+from polyscore.state import Given
+
+__all__ = ["Ancestral", "Run", "StepState", "Stepper"]
+
+S = TypeVar("S")
+
+
+class Run(NamedTuple):
+    """What stays the same during a run."""
+
+    denoiser: Denoiser
+    process: Any
+    times: tuple[float, ...]
+    given: Given
+    noise: Noise
+
+
+class StepState(NamedTuple):
+    """The least a stepper's state holds; `memory` is the stepper's own."""
+
+    x: Any
+    t: float
+    prediction: Prediction
+    memory: Any = None
+
+
+class Stepper(Protocol[S]):
+    """`init` makes the state, `step` advances it, `done` says when to stop."""
+
+    def init(self, run: Run, x: Any) -> S: ...
+
+    def step(self, run: Run, state: S, i: int) -> S: ...
+
+    def done(self, run: Run, state: S, i: int) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Ancestral:
+    """One call and one `process.transition` a step: works for every process, Gaussian, discrete, rigid or a product of them.
+
+    For Gaussian processes it equals `DDIM(eta)`.
+    """
+
+    eta: float = 1.0
+
+    def init(self, run: Run, x: Any) -> StepState:
+        return StepState(x, run.times[0], Prediction(None))
+
+    def step(self, run: Run, state: StepState, i: int) -> StepState:
+        t, u = run.times[i], run.times[i + 1]
+        begin(run.denoiser, i, 0)
+        prediction = run.denoiser(state.x, t, run.given)
+        x = run.process.transition(state.x, prediction, t, u, eta=self.eta, given=run.given, noise=run.noise)
+        return StepState(x, u, prediction)
+
+    def done(self, run: Run, state: StepState, i: int) -> bool:
+        return i >= len(run.times) - 1

@@ -1,0 +1,135 @@
+"""Parameterisations of SGMSE+ and of the Schroedinger bridge: what a spectrogram network's output F means.
+
+    F      = network(cat[c_in x_t, c_in cond], t), divided by sigma(t) or t where ``network_scaling`` says so
+    score  = c_skip x_t + c_out F        predicts "score";   x0 = (x_t + sigma^2 score - b y) / a
+    mean   = F                           predicts "mean", the process mean a x0 + b y;   x0 = (F - b y) / a
+    x0     = c_skip x_t + c_out F        predicts "x0"
+
+with x_t = a x0 + b y + sigma z the process, and, sigma_d = ``sigma_data``,
+
+    c_in    1 | edm: 1 / sqrt(sigma^2 + sigma_d^2)
+    c_out   1 | -1 | sigma | 1/sigma | edm: sigma sigma_d / sqrt(sigma^2 + sigma_d^2)
+    c_skip  0 | edm: sigma_d^2 / (sigma^2 + sigma_d^2)
+
+The first SGMSE models have predicts "score" and c_out -1, the published bridges "x0" with all scalings neutral.
+
+Source: Richter et al. 2023, arXiv:2208.05830; Richter et al. 2024, arXiv:2409.10753; Karras et al. 2022, arXiv:2206.00364.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from polyscore.denoisers import Prediction
+from polyscore.errors import ConfigError, InputError
+from polyscore.processes import GaussianProcess
+from polyscore.processes.gaussian import expand
+from polyscore.state import Given, State, Time
+
+__all__ = ["SpectrogramDenoiser"]
+
+_CHOICES = {
+    "predicts": ("score", "mean", "x0"),
+    "c_in": ("1", "edm"),
+    "c_out": ("1", "-1", "sigma", "1/sigma", "edm"),
+    "c_skip": ("0", "edm"),
+    "network_scaling": (None, "1/sigma", "1/t"),
+}
+
+
+class SpectrogramDenoiser(nn.Module):
+    """Denoiser of complex spectrograms (B, 1, F, T) around a network such as `NCSNpp` (module docstring).
+
+    The network sees the state and ``given.cond``: one spectrogram like the state, or a tuple of them; without it, ``given.y``.
+
+    Raises:
+        ConfigError: an unknown parameterisation.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        process: GaussianProcess,
+        *,
+        predicts: Literal["score", "mean", "x0"] = "score",
+        c_in: str = "1",
+        c_out: str = "1",
+        c_skip: str = "0",
+        network_scaling: str | None = None,
+        sigma_data: float = 0.1,
+    ) -> None:
+        super().__init__()
+        found = {
+            "predicts": predicts,
+            "c_in": c_in,
+            "c_out": c_out,
+            "c_skip": c_skip,
+            "network_scaling": network_scaling,
+        }
+        for name, value in found.items():
+            if value not in _CHOICES[name]:
+                choices = ", ".join(map(str, _CHOICES[name]))
+                raise ConfigError(f"SpectrogramDenoiser: {name} is {value!r}; expected one of {choices}")
+        self.network = network
+        self.process = process
+        self.predicts = predicts
+        self.c_in = c_in
+        self.c_out = c_out
+        self.c_skip = c_skip
+        self.network_scaling = network_scaling
+        self.sigma_data = sigma_data
+
+    def forward(self, x: State, t: Time, given: Given) -> Prediction:
+        """Predict x0 (B, 1, F, T) from the state x at time t (a number, or one per sample)."""
+        if not isinstance(x, Tensor) or isinstance(t, dict):
+            raise InputError("SpectrogramDenoiser: the state is a mapping; expected one complex tensor (B, 1, F, T)")
+        time = torch.as_tensor(t, dtype=torch.float64).expand(x.shape[0])
+        out = self._output(x, time, given)
+        if self.predicts == "x0":
+            return Prediction(out)
+        a, b, s = (self._fit(c, time, x) for c in self.process.coefs_of(time))
+        mean = x + s.square() * out if self.predicts == "score" else out
+        rest = mean if given.y is None else mean - b * given.y
+        return Prediction(rest / a)
+
+    def score(self, x: Tensor, t: float | Tensor, given: Given) -> Tensor:
+        """The score of the marginal at time t, (B, 1, F, T); the network's own where it predicts one."""
+        if self.predicts == "score":
+            return self._output(x, torch.as_tensor(t, dtype=torch.float64).expand(x.shape[0]), given)
+        return self.process.score(x, self(x, t, given).x0, t, given=given)
+
+    def _output(self, x: Tensor, time: Tensor, given: Given) -> Tensor:
+        """c_skip x + c_out F, or F alone for the mean."""
+        s = self._fit(self.process.coefs_of(time).s, time, x)
+        total = s.square() + self.sigma_data**2
+        c_in = total.rsqrt() if self.c_in == "edm" else 1.0
+        cond = given.y if given.cond is None else given.cond
+        parts = [x, *(cond if isinstance(cond, tuple | list) else (cond,))]
+        if not all(isinstance(part, Tensor) and part.shape[-2:] == x.shape[-2:] for part in parts):
+            raise InputError(
+                f"SpectrogramDenoiser: given.cond (or given.y) must be spectrograms with the state's last axes {x.shape[-2:]}"
+            )
+        network_time = time.to(x.device, x.real.dtype)
+        out: Tensor = self.network(torch.cat([c_in * part.expand_as(x) for part in parts], dim=1), network_time)
+        if self.network_scaling == "1/sigma":
+            out = out / s
+        elif self.network_scaling == "1/t":
+            out = out / network_time[:, None, None, None]
+        if self.predicts == "mean":
+            return out
+        scales = {
+            "1": lambda: 1.0,
+            "-1": lambda: -1.0,
+            "sigma": lambda: s,
+            "1/sigma": lambda: 1.0 / s,
+            "edm": lambda: s * self.sigma_data * total.rsqrt(),
+        }
+        out = scales[self.c_out]() * out
+        return out + (self.sigma_data**2 / total) * x if self.c_skip == "edm" else out
+
+    @staticmethod
+    def _fit(coef: Tensor, time: Tensor, x: Tensor) -> Tensor:
+        return expand(coef, time, x).to(x.device, x.real.dtype)

@@ -1,0 +1,128 @@
+"""Sound files in and out, and exact changes of the sampling rate.
+
+Files are read and written by libsndfile (wav, flac, ogg, mp3, aiff, ...), resampling is soxr's high-quality band-limited
+interpolation, the one of the published speech systems. What is written keeps the format, the subtype (16 bit, 24 bit,
+float, Vorbis, ...), the rate and the channels of what was read, and appears under its name only when complete.
+
+Waves are float32 tensors (C, L) with full scale 1; rates are in Hz.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+from torch import Tensor
+
+from polyscore.errors import InputError
+from polyscore.hub.files import atomic_path
+
+__all__ = ["SUFFIXES", "AudioFormat", "read", "resample", "write"]
+
+#: File name endings looked for in folders; a file named explicitly may have any.
+SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au", ".w64", ".caf", ".rf64"})
+
+_BLOCK = 1 << 18  # frames read at once: what a header promises is never allocated
+
+
+@dataclass(frozen=True)
+class AudioFormat:
+    """How a file stores its samples: what ``write`` needs to store others the same way.
+
+    Attributes:
+        rate: samples per second and channel (Hz).
+        channels: number of channels.
+        container: libsndfile's name of the file format ("WAV", "FLAC", "OGG", "MP3", ...).
+        subtype: libsndfile's name of the sample encoding ("PCM_16", "PCM_24", "FLOAT", "VORBIS", ...).
+    """
+
+    rate: int
+    channels: int
+    container: str = "WAV"
+    subtype: str = "PCM_16"
+
+
+def read(path: str | os.PathLike[str]) -> tuple[Tensor, AudioFormat]:
+    """Read a whole file: the wave (C, L), float32, and how it was stored.
+
+    Raises:
+        InputError: no such file, not audio, damaged, or empty.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; expected an audio file")
+    try:
+        with soundfile.SoundFile(path) as file:
+            form = AudioFormat(file.samplerate, file.channels, file.format, file.subtype)
+            promised = file.frames
+            blocks = []
+            while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+                blocks.append(block)
+    except PermissionError:
+        raise InputError(f"{path}: no permission to read it") from None
+    except soundfile.LibsndfileError as error:
+        raise InputError(f"{path}: cannot be read as audio ({_reason(error)}); expected wav, flac, ogg or mp3") from error
+    found = sum(len(block) for block in blocks)
+    if not found:
+        raise InputError(f"{path}: holds no samples; expected at least one")
+    # Lossless files know their length; in compressed streams the count is an estimate.
+    if form.container == "FLAC" and found < promised:
+        raise InputError(f"{path}: ends after {found} of {promised} samples: the file is damaged or incomplete")
+    return torch.from_numpy(np.ascontiguousarray(np.concatenate(blocks).T)), form
+
+
+def write(path: str | os.PathLike[str], wave: Tensor, form: AudioFormat) -> None:
+    """Write ``wave`` (C, L) as ``form`` says; integer formats clip at full scale.
+
+    The file appears complete or not at all.
+
+    Raises:
+        InputError: the wave has other channels than ``form``, or the format cannot hold that subtype, rate or channel count.
+        PolyscoreError: the place cannot be written.
+    """
+    if wave.dim() != 2 or wave.shape[0] != form.channels:
+        raise InputError(f"{path}: the wave has shape {tuple(wave.shape)}; expected ({form.channels} channels, samples)")
+    samples = wave.detach().to("cpu", torch.float32).T.contiguous().numpy()
+    with atomic_path(path) as name:
+        try:
+            soundfile.write(name, samples, form.rate, subtype=form.subtype, format=form.container)
+        except (soundfile.LibsndfileError, ValueError) as error:
+            raise InputError(
+                f"{path}: cannot be written as {form.container} {form.subtype} with {form.channels} channels at "
+                f"{form.rate} Hz ({_reason(error)}); choose another format, wav for instance"
+            ) from error
+
+
+def resample(wave: Tensor, rate: int, target: int, *, length: int | None = None) -> Tensor:
+    """Band-limited change of the sampling rate of ``wave`` (C, L) from ``rate`` to ``target`` Hz.
+
+    The result has ``length`` samples, or ceil(L target / rate), at least one; resampling there and back with
+    ``length=L`` keeps every sample in its place. Equal rates return the wave itself.
+
+    Raises:
+        InputError: a rate that is not positive.
+    """
+    if rate <= 0 or target <= 0:
+        raise InputError(f"resample: rates {rate} and {target} Hz; expected positive numbers")
+    if length is None:
+        length = max(1, math.ceil(wave.shape[-1] * target / rate))
+    if rate != target:
+        changed = soxr.resample(wave.detach().cpu().T.contiguous().numpy(), rate, target, quality="HQ")
+        wave = torch.from_numpy(np.ascontiguousarray(changed.T)).to(wave)
+    missing = length - wave.shape[-1]
+    if missing > 0:  # soxr rounds the length its own way, by a sample at most
+        wave = torch.nn.functional.pad(wave, (0, missing))
+    return wave[..., :length]
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "error_string", None) or str(error)
+    return str(text).strip().rstrip(".").splitlines()[0]

@@ -1,0 +1,129 @@
+"""What the documentation shows is run: Python blocks, commands, generated tables, links.
+
+Python blocks of a page run in order, as one program, in an empty folder. A block whose title names a file
+(```python title="domains/polyscore/tones/law.py"```) is written there instead, and the folders `core`, `domains` and
+`apps` below that folder are on the path, so a page can build a package of the namespace. Titled YAML is a file too.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+FENCE = re.compile(r"^```(?P<language>\w+)(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+TITLE = re.compile(r'title="([^"]+)"')
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block: its language, the file it shows (or nothing) and its text."""
+
+    language: str
+    title: str
+    body: str
+
+
+def blocks(page: Path) -> list[Block]:
+    found = []
+    for match in FENCE.finditer(page.read_text(encoding="utf-8")):
+        title = TITLE.search(match["info"])
+        found.append(Block(match["language"], title[1] if title else "", match["body"]))
+    return found
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(REPOSITORY))
+
+
+def runnable(page: Path) -> bool:
+    return any(block.language == "python" for block in blocks(page))
+
+
+def write_example_recording(path: Path) -> None:
+    """The file that the pages call noisy.wav: half a second of a tone in noise."""
+    soundfile = pytest.importorskip("soundfile")
+    numpy = pytest.importorskip("numpy")
+    time = numpy.arange(8000) / 16000
+    noise = numpy.random.default_rng(0).standard_normal(8000)
+    soundfile.write(path, 0.2 * numpy.sin(2 * numpy.pi * 220 * time) + 0.05 * noise, 16000)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=name)
+def test_the_code_of_a_page_runs(page: Path, tmp_path: Path) -> None:
+    write_example_recording(tmp_path / "noisy.wav")
+    script = []
+    for block in blocks(page):
+        if block.title:
+            target = tmp_path / block.title
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(block.body, encoding="utf-8")
+        elif block.language == "python":
+            script.append(block.body)
+    (tmp_path / "page.py").write_text("\n".join(script), encoding="utf-8")
+    roots = [str(folder / root) for folder in (tmp_path, REPOSITORY) for root in ("core", "domains", "apps")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(roots), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "error::DeprecationWarning:__main__", "page.py"]
+    answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+
+
+def commands(page: Path) -> list[str]:
+    """Lines of console blocks that call polyscore; a line that ends in a backslash goes on in the next."""
+    found = []
+    for block in blocks(page):
+        if block.language in {"console", "bash", "sh"}:
+            lines = block.body.replace("\\\n", " ").splitlines()
+            found += [line.removeprefix("$ ").split("#")[0].strip() for line in lines]
+    return [line for line in found if line.startswith("polyscore ")]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=name)
+def test_the_commands_of_a_page_parse(page: Path) -> None:
+    from polyscore.cli import main
+
+    for line in commands(page):
+        verb, *words = shlex.split(line)[1:]
+        if verb.startswith("-"):
+            continue
+        assert verb in main.VERBS, line
+        module = main._load(verb)
+        if getattr(module, "PASSES_ON", False):  # the rest belongs to another parser
+            words = words[:2]
+        try:
+            main._parse(verb, module, [word for word in words if word not in {"-h", "--help"}])
+        except SystemExit as stop:
+            pytest.fail(f"{name(page)}: `{line}` is not a valid command (exit {stop.code})")
+
+
+def test_generated_parts_are_current() -> None:
+    command = [sys.executable, str(REPOSITORY / "docs" / "generate.py"), "--check"]
+    answer = subprocess.run(command, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_pages_name_no_machine_and_fetch_nothing(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert not re.search(r"(?<![\w.])/(home|root|work|tmp|Users)/", text)
+    assert not re.search(r"<(script|link|img|iframe)[^>]+https?://", text)
+
+
+@pytest.mark.slow
+def test_the_site_builds_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    pytest.importorskip("material")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    answer = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    fetched = re.compile(r'<(?:script|link|img|iframe)[^>]+(?:src|href)="(https?://[^"]+)"')
+    for page in (tmp_path / "site").rglob("*.html"):
+        assert fetched.findall(page.read_text(encoding="utf-8")) == [], page
