@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib
 import inspect
+import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 PART = re.compile(r"(<!-- generated: ([\w. -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-AUTHOR = r"[A-Z][\w' -]+(?: et al\.)?,? (?:19|20)\d\d"
-CITED = re.compile(AUTHOR + r"(?: \([^()]*arXiv [^()]*\))?(?:, [^,.;()]*arXiv \d{4}\.\d{4,5})?")
+AUTHOR = r"[A-Z][\w'-]+(?:,? (?:and )?[A-Z][\w'-]+)*(?: et al\.)?,? (?:19|20)\d\d"
+CITED = re.compile(rf"({AUTHOR})(?: \([^()]*arXiv [^()]*\))?(?:,? (?:[^,.;()]* )?arXiv \d{{4}}\.\d{{4,5}})?")
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -37,7 +40,7 @@ def public(module: ModuleType) -> list[type]:
     return [thing for thing in things if inspect.isclass(thing) and not (inspect.isabstract(thing) or is_role(thing))]
 
 
-def is_role(thing: type) -> bool:
+def is_role(thing: object) -> bool:
     return bool(getattr(thing, "_is_protocol", False))
 
 
@@ -47,13 +50,38 @@ def summary(thing: object) -> str:
     return re.sub(r"\s*\([^()]*(?:et al|arXiv|\d{4})[^()]*\)", "", text).rstrip(".")
 
 
-def reference(thing: type) -> str:
-    """The paper that the docstring names."""
-    found = CITED.finditer(inspect.cleandoc(thing.__doc__ or ""))
-    return "; ".join(dict.fromkeys(match.group().strip() for match in found))
+def citations(thing: object) -> dict[str, str]:
+    """Author and year -> the whole citation, as a docstring names them."""
+    text = inspect.cleandoc(thing.__doc__ or "").replace("\n", " ")
+    return {match[1]: match.group() for match in CITED.finditer(text)}
 
 
-def arguments(thing: type) -> str:
+def reference(thing: type | FunctionType) -> str:
+    """The papers of a class: those its docstring names, else those of its file that name it, else those of its file.
+
+    A file names a paper in full once; a class may then say only who and when.
+    """
+    own, family = citations(thing), citations(sys.modules[thing.__module__])
+    if own:
+        return "; ".join(max(text, family.get(who, ""), key=len) for who, text in own.items())
+    names = [thing.__name__, *re.findall(r"\b[A-Z][\w-]*[A-Z]\w*", inspect.cleandoc(thing.__doc__ or ""))]
+    named = [text for text in family.values() if any(squeezed(name) in squeezed(text) for name in names)]
+    return "; ".join(named or family.values())
+
+
+def squeezed(text: str) -> str:
+    """Letters and digits alone, so that IR-SDE is IRSDE."""
+    return re.sub(r"[^a-z0-9]", "", text.lower())
+
+
+def plain(value: object) -> str:
+    """A default value as one would write it."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(getattr(value, "__name__", None) or repr(value))
+
+
+def arguments(thing: object) -> str:
     """Constructor arguments with their defaults, without the noise law that every process has."""
     if not dataclasses.is_dataclass(thing):
         return ""
@@ -61,16 +89,13 @@ def arguments(thing: type) -> str:
     for field in dataclasses.fields(thing):
         if not field.init or field.name == "law":
             continue
-        plain = field.default is not dataclasses.MISSING
-        shown.append(f"{field.name}={field.default!r}" if plain else field.name)
+        shown.append(field.name if field.default is dataclasses.MISSING else f"{field.name}={plain(field.default)}")
     return f"`{', '.join(shown)}`" if shown else ""
 
 
 # ------------------------------------------------------------------------------------------------ command line
 def options(verb: str) -> str:
     """The flags of one verb as a table, from its own parser."""
-    import importlib
-
     module = importlib.import_module(f"polyscore.cli.{verb}")
     parser = argparse.ArgumentParser(prog=f"polyscore {verb}", add_help=False)
     module.add_arguments(parser)
@@ -84,7 +109,82 @@ def options(verb: str) -> str:
     return head + "\n\n" + table(("argument", "meaning"), rows)
 
 
-PARTS: dict[str, Callable[[], str]] = {}
+# ------------------------------------------------------------------------------------------------ tables of the core
+PROBE_STEPS = 10
+
+
+def title(module: ModuleType) -> str:
+    """The first sentence of a module's docstring."""
+    return re.split(r"(?<=[a-z)])[.:](?:\s|$)", inspect.cleandoc(module.__doc__ or "").replace("\n", " "))[0]
+
+
+def modules(package: ModuleType) -> list[ModuleType]:
+    """The modules of a package, by name."""
+    names = sorted(info.name for info in pkgutil.iter_modules(package.__path__))
+    return [importlib.import_module(f"{package.__name__}.{name}") for name in names]
+
+
+def processes() -> str:
+    """One row per forward process, with the formula of its docstring."""
+    import polyscore.processes as package
+
+    rows = [
+        (f"`{thing.__name__}`", arguments(thing), summary(thing), reference(thing))
+        for thing in public(package)
+        if hasattr(thing, "coefs") or hasattr(thing, "transition")
+    ]
+    return table(("process", "arguments", "what it is", "source"), rows)
+
+
+def grids() -> str:
+    """One row per time grid."""
+    from polyscore.processes import grids as module
+
+    things = [getattr(module, name) for name in module.__all__ if name != "Grid"]
+    rows = [(f"`{thing.__name__}`", arguments(thing), summary(thing)) for thing in things]
+    return table(("grid", "arguments", "times"), rows)
+
+
+def sampler(thing: Any) -> tuple[str, ...] | None:
+    """The row of one sampler; None if the object is not one that can be made without arguments."""
+    from polyscore.processes import VP
+
+    made: Any = thing() if takes_nothing(thing) else None
+    process = VP()
+    order = str(getattr(made, "order", ""))
+    source = reference(thing)
+    name, inside = f"`{thing.__name__}`", arguments(thing)
+    if hasattr(made, "plan"):
+        plan = made.plan(process, process.default_grid(PROBE_STEPS).tolist())
+        noise = "yes" if plan.draws else "no"
+        return name, inside, "plan", order, str(plan.nfe), noise, source
+    if hasattr(thing, "step") and hasattr(thing, "init"):
+        return name, inside, "stepper", order, "", "", source
+    return None
+
+
+def takes_nothing(thing: Any) -> bool:
+    parameters = inspect.signature(thing).parameters.values()
+    empty = inspect.Parameter.empty
+    return all(p.default is not empty or p.kind in {p.VAR_POSITIONAL, p.VAR_KEYWORD} for p in parameters)
+
+
+def samplers() -> str:
+    """One table per file of `polyscore.samplers`: the file is the family."""
+    import polyscore.samplers as package
+
+    header = ("sampler", "arguments", "runs as", "order", f"calls in {PROBE_STEPS} steps", "fresh noise", "source")
+    parts = []
+    for module in modules(package):
+        things = [getattr(module, name) for name in getattr(module, "__all__", ())]
+        made_here = [thing for thing in things if (inspect.isclass(thing) or inspect.isfunction(thing)) and not is_role(thing)]
+        rows = [row for thing in made_here if (row := sampler(thing)) is not None]
+        if rows:
+            parts += [f"### {title(module)}", f"`{module.__name__}`", table(header, rows)]
+    return "\n\n".join(parts)
+
+
+PARTS: dict[str, Callable[[], str]] = {"processes": processes, "grids": grids, "samplers": samplers}
 
 
 def fill(text: str) -> str:

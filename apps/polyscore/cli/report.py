@@ -81,9 +81,7 @@ class Report:
             check_writable(self._path)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if error is not None and not (self.items and self.items[-1]["status"] == "failed"):
             # a run that ended early must not read as one that had nothing more to do
             self.add(None, None, status="failed", error=_sentence(error))
@@ -91,9 +89,7 @@ class Report:
             self.write(self._path)
 
     @contextlib.contextmanager
-    def item(
-        self, source: str | os.PathLike[str] | None, target: str | os.PathLike[str] | None = None
-    ) -> Iterator[Item]:
+    def item(self, source: str | os.PathLike[str] | None, target: str | os.PathLike[str] | None = None) -> Iterator[Item]:
         """Measure the work on one input.
 
         Errors are recorded and shown, then swallowed, so the next input goes on; Ctrl-C is recorded and goes up.

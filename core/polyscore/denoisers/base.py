@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from polyscore.state import Given, State, Time
+from polyscore.state import Given
 
 __all__ = ["Denoiser", "Prediction", "begin"]
 
@@ -33,7 +33,7 @@ class Prediction:
 class Denoiser(Protocol):
     """`denoiser(x, t, given) -> Prediction`, x (B, ...) a tensor or mapping, t a number, tensor or mapping."""
 
-    def __call__(self, x: State, t: Time, given: Given) -> Prediction: ...
+    def __call__(self, x: Any, t: Any, given: Given) -> Prediction: ...
 
 
 def begin(denoiser: Any, step: int, stage: int) -> None:

@@ -12,6 +12,7 @@ prefixes the caller allows): no function, no class that merely can be reached th
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import sys
@@ -64,9 +65,7 @@ def class_path(cls: type) -> str:
         ConfigError: the class was made inside a function or another class, so no import finds it.
     """
     if "." in cls.__qualname__:
-        raise ConfigError(
-            f"{cls.__module__}.{cls.__qualname__} is defined inside a function or class; move it to a module"
-        )
+        raise ConfigError(f"{cls.__module__}.{cls.__qualname__} is defined inside a function or class; move it to a module")
     parts = cls.__module__.split(".")
     for count in range(1, len(parts)):
         package = ".".join(parts[:count])
@@ -79,16 +78,26 @@ def _describe(obj: object, place: str) -> dict[str, Any]:
     cls = type(obj)
     path = class_path(cls)
     arguments: dict[str, Any] = {}
-    for name, parameter in inspect.signature(cls).parameters.items():
+    for name, kind in _arguments(cls):
         where = f"{place}{cls.__name__}.{name}"
         if not hasattr(obj, name):
             raise ConfigError(f"{where}: {path} takes the argument '{name}' but keeps no attribute of that name")
         value = _plain(getattr(obj, name), where)
-        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+        if kind is inspect.Parameter.VAR_KEYWORD:
             arguments.update(value)
         else:
             arguments[name] = value
     return {"class_path": path, "init_args": arguments}
+
+
+def _arguments(cls: type) -> list[tuple[str, Any]]:
+    """Names and kinds of what describes an object: a dataclass's fields, else the arguments of the constructor."""
+    if dataclasses.is_dataclass(cls):
+        return [(field.name, None) for field in dataclasses.fields(cls) if field.init]
+    try:
+        return [(name, parameter.kind) for name, parameter in inspect.signature(cls).parameters.items()]
+    except ValueError as error:
+        raise ConfigError(f"{cls.__module__}.{cls.__qualname__} does not tell its arguments") from error
 
 
 def _plain(value: object, where: str) -> Any:
@@ -113,14 +122,10 @@ def _plain(value: object, where: str) -> Any:
 def _make(value: Any, prefixes: tuple[str, ...], place: str) -> Any:
     if not isinstance(value, Mapping) or "class_path" not in value or not set(value) <= _KEYS:
         found = list(value) if isinstance(value, Mapping) else value
-        raise ConfigError(
-            f"{place}not a configuration: expected the keys class_path and init_args, found {_shown(found)}"
-        )
+        raise ConfigError(f"{place}not a configuration: expected the keys class_path and init_args, found {_shown(found)}")
     path, arguments = value["class_path"], value.get("init_args", {})
     if not isinstance(arguments, Mapping) or not all(isinstance(key, str) for key in arguments):
-        raise ConfigError(
-            f"{place}init_args of {path!r}: expected a mapping of argument names, found {_shown(arguments)}"
-        )
+        raise ConfigError(f"{place}init_args of {path!r}: expected a mapping of argument names, found {_shown(arguments)}")
     cls = _resolve(path, prefixes, place)
     values = {name: _value(part, prefixes, f"{place}{path}.{name} -> ") for name, part in arguments.items()}
     positional, named = _bind(cls, path, values)
@@ -162,9 +167,7 @@ def _resolve(path: object, prefixes: tuple[str, ...], place: str) -> type:
 
 def _allowed(path: str, prefixes: tuple[str, ...], place: str) -> None:
     if not any(path.startswith(f"{prefix}.") for prefix in prefixes):
-        raise ConfigError(
-            f"{place}{path}, which is outside {', '.join(prefixes)}; if you trust it, pass its package in `allow`"
-        )
+        raise ConfigError(f"{place}{path}, which is outside {', '.join(prefixes)}; if you trust it, pass its package in `allow`")
 
 
 def _bind(cls: type, path: str, given: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

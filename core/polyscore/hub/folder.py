@@ -98,9 +98,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def _not_a_model(path: str | os.PathLike[str], folder: Path) -> str:
     if not folder.exists():
-        return (
-            f"there is no model '{os.fspath(path)}': no shipped model (`polyscore models`) and no folder has that name"
-        )
+        return f"there is no model '{os.fspath(path)}': no shipped model (`polyscore models`) and no folder has that name"
     found = kind_of(folder).text
     return f"{folder} is {found}; expected a folder with {CONFIG} and {WEIGHTS}, as polyscore.hub.save writes it"
 

@@ -13,9 +13,7 @@ from polyscore.hub.weights import read_header
 __all__ = ["push", "pull"]
 
 
-def push(
-    path: str | os.PathLike[str], repo: str, *, private: bool = False, message: str = "Upload by polyscore"
-) -> str:
+def push(path: str | os.PathLike[str], repo: str, *, private: bool = False, message: str = "Upload by polyscore") -> str:
     """Upload a saved model to ``repo`` (``owner/name``, made if absent) and return its address.
 
     The card becomes the repository's README.md too.

@@ -124,7 +124,8 @@ def load_weights(path: Path, module: nn.Module) -> None:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     try:
         for name in notes["complex"]:
-            state[name] = torch.view_as_complex(state[name])
+            # cloned: the file aligns tensors to 8 bytes, and complex128 in place needs 16
+            state[name] = torch.view_as_complex(state[name].clone())
         for name, kept in notes["tied"].items():
             state[name] = state[kept]
     except (KeyError, RuntimeError, TypeError, AttributeError) as error:
@@ -139,9 +140,9 @@ def load_weights(path: Path, module: nn.Module) -> None:
 def _checked(name: str, value: object) -> Tensor:
     if not isinstance(value, Tensor):
         raise CheckpointError(f"'{name}' is a {type(value).__name__}, expected a tensor: extra state cannot be saved")
-    tensor = value.detach()
     if nn.parameter.is_lazy(value):
         raise CheckpointError(f"'{name}' has no shape yet: run the model once before saving it")
+    tensor = value.detach()
     if tensor.layout != torch.strided or tensor.is_quantized:
         raise CheckpointError(f"'{name}' is sparse or quantised; expected a dense tensor")
     if tensor.is_meta:

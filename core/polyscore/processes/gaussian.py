@@ -10,7 +10,7 @@ A process writes one method, `coefs(t)`; everything else follows. With z = x - b
 
 and the step from t to u with stochasticity eta, exact for any pair of times when x0 is exact:
 
-    v = eta s_u sqrt(1 - (a_t s_u / (a_u s_t))^2),   d = sqrt(s_u^2 - v^2) / s_t,
+    v = eta s_u sqrt(1 - (k s_u / s_t)^2),  k = a_t / a_u,   d = sqrt(s_u^2 - v^2) / s_t,
     x_u = d x_t + (a_u - d a_t) x0 + (b_u - d b_t) y + v eps.
 
 eta = 0 is DDIM (Song et al. 2021, arXiv 2010.02502) and the bridge's ODE sampler; eta = 1 is the ancestral step of DDPM
@@ -101,6 +101,10 @@ class GaussianProcess(ABC):
         mean: Tensor = _real(b, like) * given.y
         return mean
 
+    def kernel(self, now: Coefs, earlier: Coefs) -> Tensor:
+        """k of the forward chain x_t = k x_u + (x0 and y terms) + noise, u < t: a_t / a_u where x0 enters through x_u alone."""
+        return now.a / earlier.a
+
     # --- everything below is derived ---
 
     def coefs_of(self, t: LeafTime) -> Coefs:
@@ -150,7 +154,7 @@ class GaussianProcess(ABC):
         """Coefficients of the one step formula from t to u (module docstring), in float64."""
         (a, b, s), (au, bu, su) = self.coefs_of(t), self.coefs_of(u)
         zero = torch.zeros((), dtype=torch.float64, device=a.device)
-        ratio = torch.where(s > 0, (a * su) / (au * s), zero)
+        ratio = torch.where(s > 0, self.kernel(Coefs(a, b, s), Coefs(au, bu, su)) * su / s, zero)
         v = eta * su * torch.sqrt((1 - ratio**2).clamp(min=0))
         v = torch.where(s > 0, v, su)
         d = torch.where(s > 0, torch.sqrt((su**2 - v**2).clamp(min=0)) / s, zero)
@@ -215,8 +219,7 @@ class GaussianProcess(ABC):
         self._check_end_point(given)
         t64 = torch.as_tensor(t, dtype=torch.float64)
         u64 = torch.as_tensor(u, dtype=torch.float64, device=t64.device)
-        shape = torch.broadcast_shapes(t64.shape, u64.shape)
-        t64, u64 = t64.expand(shape), u64.expand(shape)
+        t64, u64 = t64 + torch.zeros_like(u64), u64 + torch.zeros_like(t64)
         if prediction.eps is not None:
             a, b, s = (_real(expand(c, t64, x), x) for c in self.coefs(t64))
             x = a * prediction.x0 + s * prediction.eps + (0 if given.y is None else b * given.y)

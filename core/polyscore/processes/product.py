@@ -65,7 +65,7 @@ class Product:
     def prior(self, like: State, *, t: float = 1.0, given: Given = NONE, noise: NoiseLike = 0) -> State:
         """Each leaf's prior."""
         state, source = self._check(like), as_noise(noise)
-        return {n: p.prior(state[n], t=t, given=leaf_given(given, n), noise=source) for n, p in self.leaves.items()}  # type: ignore[misc]
+        return {n: p.prior(state[n], t=t, given=leaf_given(given, n), noise=source) for n, p in self.leaves.items()}
 
     def perturb(self, x0: State, t: Time, *, given: Given = NONE, noise: NoiseLike = 0) -> Perturbed:
         """Each leaf noised at its time; `.x` and `.eps` are mappings."""

@@ -19,8 +19,15 @@ from polyscore.processes.gaussian import Coefs, GaussianProcess
 __all__ = ["RDDM", "ResShift", "Resfusion"]
 
 
+class _Residual(GaussianProcess):
+    """x_t = x_u + (increment of b) (y - x0) + noise: the residual enters at every step, so the chain keeps x_u whole, k = 1."""
+
+    def kernel(self, now: Coefs, earlier: Coefs) -> Tensor:
+        return torch.ones_like(now.a)
+
+
 @dataclass(frozen=True)
-class RDDM(GaussianProcess):
+class RDDM(_Residual):
     """x = x0 + A (y - x0) + B eps with A = 2 t - t^2 (rate falling linearly) and B = noise_level t (variance rate rising)."""
 
     noise_level: float = 0.1
@@ -31,7 +38,7 @@ class RDDM(GaussianProcess):
 
 
 @dataclass(frozen=True)
-class ResShift(GaussianProcess):
+class ResShift(_Residual):
     """x = x0 + eta (y - x0) + kappa sqrt(eta) eps, eta = eta_min (eta_max / eta_min)^(t^p) for t > 0 and 0 at t = 0."""
 
     kappa: float = 2.0
@@ -63,3 +70,7 @@ class Resfusion(GaussianProcess):
         log_m = -0.25 * slope * (t * end) ** 2 - 0.5 * self.beta_min * t * end
         a = torch.where(t >= 1, torch.zeros_like(t), 1 + 2 * torch.expm1(log_m))
         return Coefs(a, -torch.expm1(log_m), torch.sqrt(-torch.expm1(2 * log_m)))
+
+    def kernel(self, now: Coefs, earlier: Coefs) -> Tensor:
+        """DDPM's own k = m_t / m_u with m = 1 - b."""
+        return (1 - now.b) / (1 - earlier.b)

@@ -58,7 +58,7 @@ class BetaTable(GaussianProcess):
         InputError: a table that is empty or holds values outside (0, 1].
     """
 
-    betas: tuple[float, ...] = field(default_factory=linear_betas)
+    betas: tuple[float, ...] = field(default_factory=linear_betas, repr=False)
     law: NoiseLaw = field(default_factory=Normal)
 
     def __post_init__(self) -> None:

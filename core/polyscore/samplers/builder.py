@@ -125,6 +125,7 @@ class Builder:
         into: int = 0,
         ends: bool = False,
         since: float | None = None,
+        y: Number | None = None,
     ) -> None:
         """Write register `into` at `node`.
 
@@ -133,10 +134,12 @@ class Builder:
             preds: coefficients of the remembered predictions, newest first.
             noise: coefficient of a fresh draw over the interval from `since` (default: the register's time) to the node's.
             ends: this completes a step of the grid.
+            y: coefficient of the end point, where it is not the one that makes z = x - b y exact (Euler-Maruyama in x).
         """
         states = dict(keep) if isinstance(keep, Mapping) else {into: keep}
         states = {k: c for k, c in states.items() if np.any(np.asarray(c) != 0.0)}
-        y = node.b - sum(c * self._places[k].b for k, c in states.items())
+        if y is None:
+            y = node.b - sum(c * self._places[k].b for k, c in states.items())
         before = since if since is not None else self._places[next(iter(states), 0)].t
         self._stages.append(
             Stage(

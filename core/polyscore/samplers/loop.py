@@ -94,7 +94,7 @@ def trajectory(
             raise InputError(f"hold: leaves {sorted(held)}, expected some (not all) of the leaves of a mapping state")
         init = {**init, **held}
     if hasattr(sampler, "init"):
-        yield from _step_through(sampler, Run(denoiser, process, tuple(times), given, source), init, frozenset(held))
+        yield from _step_through(sampler, Run(denoiser, process, tuple(times), given, source, frozenset(held)), init)
         return
     plans = _plans(sampler, process, times, init, held)
     yield from _run(plans, denoiser, process, init, given, source)
@@ -151,7 +151,7 @@ def _plans(
     }
 
 
-def _step_through(stepper: Any, run: Run, x: State, held: frozenset[str]) -> Iterator[Frame]:
+def _step_through(stepper: Any, run: Run, x: State) -> Iterator[Frame]:
     state = stepper.init(run, x)
     i = 0
     while not stepper.done(run, state, i):

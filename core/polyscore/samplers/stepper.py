@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from polyscore.denoisers.base import Denoiser, Prediction, begin
 from polyscore.noise import Noise
-from polyscore.state import Given
+from polyscore.state import Given, Time
 
 __all__ = ["Ancestral", "Run", "StepState", "Stepper"]
 
@@ -26,6 +26,11 @@ class Run(NamedTuple):
     times: tuple[float, ...]
     given: Given
     noise: Noise
+    held: frozenset[str] = frozenset()
+
+    def when(self, x: Any, t: float) -> Time:
+        """`t` for all, or one time per leaf of `x` where some leaves are held at t = 0."""
+        return {name: 0.0 if name in self.held else t for name in x} if self.held else t
 
 
 class StepState(NamedTuple):
@@ -60,11 +65,11 @@ class Ancestral:
         return StepState(x, run.times[0], Prediction(None))
 
     def step(self, run: Run, state: StepState, i: int) -> StepState:
-        t, u = run.times[i], run.times[i + 1]
+        t, u = (run.when(state.x, time) for time in run.times[i : i + 2])
         begin(run.denoiser, i, 0)
         prediction = run.denoiser(state.x, t, run.given)
         x = run.process.transition(state.x, prediction, t, u, eta=self.eta, given=run.given, noise=run.noise)
-        return StepState(x, u, prediction)
+        return StepState(x, run.times[i + 1], prediction)
 
     def done(self, run: Run, state: StepState, i: int) -> bool:
         return i >= len(run.times) - 1

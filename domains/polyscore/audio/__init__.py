@@ -1,0 +1,1 @@
+"""Speech and audio: enhancement by predictors, diffusion models and bridges."""

@@ -13,7 +13,8 @@ with x_t = a x0 + b y + sigma z the process, and, sigma_d = ``sigma_data``,
 
 The first SGMSE models have predicts "score" and c_out -1, the published bridges "x0" with all scalings neutral.
 
-Source: Richter et al. 2023, arXiv:2208.05830; Richter et al. 2024, arXiv:2409.10753; Karras et al. 2022, arXiv:2206.00364.
+Source: Richter et al. 2023, arXiv:2208.05830; Richter et al. 2024, arXiv:2409.10753;
+Karras et al. 2022, arXiv:2206.00364.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from torch import Tensor, nn
 
 from polyscore.denoisers import Prediction
 from polyscore.errors import ConfigError, InputError
-from polyscore.processes import GaussianProcess
-from polyscore.processes.gaussian import expand
-from polyscore.state import Given, State, Time
+from polyscore.processes import GaussianProcess, expand
+from polyscore.processes.gaussian import Coefs
+from polyscore.state import NONE, Given, LeafTime
 
 __all__ = ["SpectrogramDenoiser"]
 
@@ -43,7 +44,8 @@ _CHOICES = {
 class SpectrogramDenoiser(nn.Module):
     """Denoiser of complex spectrograms (B, 1, F, T) around a network such as `NCSNpp` (module docstring).
 
-    The network sees the state and ``given.cond``: one spectrogram like the state, or a tuple of them; without it, ``given.y``.
+    The network sees the state and ``given.cond``: one spectrogram like the state, or a tuple of them; without it,
+    ``given.y``.
 
     Raises:
         ConfigError: an unknown parameterisation.
@@ -82,54 +84,58 @@ class SpectrogramDenoiser(nn.Module):
         self.network_scaling = network_scaling
         self.sigma_data = sigma_data
 
-    def forward(self, x: State, t: Time, given: Given) -> Prediction:
+    def forward(self, x: Tensor, t: LeafTime, given: Given = NONE) -> Prediction:
         """Predict x0 (B, 1, F, T) from the state x at time t (a number, or one per sample)."""
-        if not isinstance(x, Tensor) or isinstance(t, dict):
-            raise InputError("SpectrogramDenoiser: the state is a mapping; expected one complex tensor (B, 1, F, T)")
-        time = torch.as_tensor(t, dtype=torch.float64).expand(x.shape[0])
-        out = self._output(x, time, given)
+        out = self._output(x, t, given)
         if self.predicts == "x0":
             return Prediction(out)
-        a, b, s = (self._fit(c, time, x) for c in self.process.coefs_of(time))
+        time, coefs = self._coefs(t, x)
+        a, b, s = (expand(c, time, x).to(x.real.dtype) for c in coefs)
         mean = x + s.square() * out if self.predicts == "score" else out
-        rest = mean if given.y is None else mean - b * given.y
-        return Prediction(rest / a)
+        return Prediction((mean if given.y is None else mean - b * given.y) / a)
 
-    def score(self, x: Tensor, t: float | Tensor, given: Given) -> Tensor:
-        """The score of the marginal at time t, (B, 1, F, T); the network's own where it predicts one."""
+    def score(self, x: Tensor, t: LeafTime, given: Given = NONE) -> Tensor:
+        """Score of the marginal at time t, (B, 1, F, T): the network's own where it predicts one."""
         if self.predicts == "score":
-            return self._output(x, torch.as_tensor(t, dtype=torch.float64).expand(x.shape[0]), given)
+            return self._output(x, t, given)
         return self.process.score(x, self(x, t, given).x0, t, given=given)
 
-    def _output(self, x: Tensor, time: Tensor, given: Given) -> Tensor:
+    def _coefs(self, t: LeafTime, x: Tensor) -> tuple[Tensor, Coefs]:
+        time = torch.as_tensor(t, dtype=torch.float64).expand(x.shape[0])
+        return time, self.process.coefs_of(time)
+
+    def _output(self, x: Tensor, t: LeafTime, given: Given) -> Tensor:
         """c_skip x + c_out F, or F alone for the mean."""
-        s = self._fit(self.process.coefs_of(time).s, time, x)
-        total = s.square() + self.sigma_data**2
-        c_in = total.rsqrt() if self.c_in == "edm" else 1.0
-        cond = given.y if given.cond is None else given.cond
-        parts = [x, *(cond if isinstance(cond, tuple | list) else (cond,))]
-        if not all(isinstance(part, Tensor) and part.shape[-2:] == x.shape[-2:] for part in parts):
-            raise InputError(
-                f"SpectrogramDenoiser: given.cond (or given.y) must be spectrograms with the state's last axes {x.shape[-2:]}"
-            )
+        time, coefs = self._coefs(t, x)
+        s = expand(coefs.s, time, x).to(x.real.dtype)
+        root = torch.sqrt(s.square() + self.sigma_data**2)
+        inputs = self._inputs(x, given)
         network_time = time.to(x.device, x.real.dtype)
-        out: Tensor = self.network(torch.cat([c_in * part.expand_as(x) for part in parts], dim=1), network_time)
+        out: Tensor = self.network(inputs / root if self.c_in == "edm" else inputs, network_time)
         if self.network_scaling == "1/sigma":
             out = out / s
         elif self.network_scaling == "1/t":
-            out = out / network_time[:, None, None, None]
+            out = out / expand(network_time, network_time, x)
         if self.predicts == "mean":
             return out
-        scales = {
-            "1": lambda: 1.0,
-            "-1": lambda: -1.0,
-            "sigma": lambda: s,
-            "1/sigma": lambda: 1.0 / s,
-            "edm": lambda: s * self.sigma_data * total.rsqrt(),
-        }
-        out = scales[self.c_out]() * out
-        return out + (self.sigma_data**2 / total) * x if self.c_skip == "edm" else out
+        match self.c_out:
+            case "-1":
+                out = -out
+            case "sigma":
+                out = s * out
+            case "1/sigma":
+                out = out / s
+            case "edm":
+                out = (s * self.sigma_data / root) * out
+        return out + (self.sigma_data / root).square() * x if self.c_skip == "edm" else out
 
     @staticmethod
-    def _fit(coef: Tensor, time: Tensor, x: Tensor) -> Tensor:
-        return expand(coef, time, x).to(x.device, x.real.dtype)
+    def _inputs(x: Tensor, given: Given) -> Tensor:
+        cond = given.y if given.cond is None else given.cond
+        parts = cond if isinstance(cond, tuple | list) else (cond,)
+        if not all(isinstance(part, Tensor) and part.shape[-2:] == x.shape[-2:] for part in parts):
+            raise InputError(
+                "SpectrogramDenoiser: given.cond (or given.y) does not fit; expected one or more spectrograms "
+                f"(B, 1, {x.shape[-2]}, {x.shape[-1]}), as large as the state"
+            )
+        return torch.cat([x, *(part.expand_as(x) for part in parts)], dim=1)

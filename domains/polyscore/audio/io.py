@@ -1,8 +1,9 @@
 """Sound files in and out, and exact changes of the sampling rate.
 
-Files are read and written by libsndfile (wav, flac, ogg, mp3, aiff, ...), resampling is soxr's high-quality band-limited
-interpolation, the one of the published speech systems. What is written keeps the format, the subtype (16 bit, 24 bit,
-float, Vorbis, ...), the rate and the channels of what was read, and appears under its name only when complete.
+Files are read and written by libsndfile (wav, flac, ogg, mp3, aiff, ...), resampling is soxr's high-quality
+band-limited interpolation, the one of the published speech systems. What is written keeps the format, the subtype
+(16 bit, 24 bit, float, Vorbis, ...), the rate and the channels of what was read, and appears under its name only when
+complete.
 
 Waves are float32 tensors (C, L) with full scale 1; rates are in Hz.
 """
@@ -23,10 +24,25 @@ from torch import Tensor
 from polyscore.errors import InputError
 from polyscore.hub.files import atomic_path
 
-__all__ = ["SUFFIXES", "AudioFormat", "read", "resample", "write"]
+__all__ = ["SUFFIXES", "AudioFormat", "format_for", "read", "resample", "write"]
+
+_CONTAINERS = {
+    ".wav": "WAV",
+    ".flac": "FLAC",
+    ".ogg": "OGG",
+    ".opus": "OGG",
+    ".mp3": "MP3",
+    ".aiff": "AIFF",
+    ".aif": "AIFF",
+    ".aifc": "AIFF",
+    ".au": "AU",
+    ".w64": "W64",
+    ".caf": "CAF",
+    ".rf64": "RF64",
+}
 
 #: File name endings looked for in folders; a file named explicitly may have any.
-SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au", ".w64", ".caf", ".rf64"})
+SUFFIXES = frozenset(_CONTAINERS)
 
 _BLOCK = 1 << 18  # frames read at once: what a header promises is never allocated
 
@@ -69,7 +85,8 @@ def read(path: str | os.PathLike[str]) -> tuple[Tensor, AudioFormat]:
     except PermissionError:
         raise InputError(f"{path}: no permission to read it") from None
     except soundfile.LibsndfileError as error:
-        raise InputError(f"{path}: cannot be read as audio ({_reason(error)}); expected wav, flac, ogg or mp3") from error
+        reason = _reason(error)
+        raise InputError(f"{path}: cannot be read as audio ({reason}); expected wav, flac, ogg or mp3") from error
     found = sum(len(block) for block in blocks)
     if not found:
         raise InputError(f"{path}: holds no samples; expected at least one")
@@ -85,11 +102,12 @@ def write(path: str | os.PathLike[str], wave: Tensor, form: AudioFormat) -> None
     The file appears complete or not at all.
 
     Raises:
-        InputError: the wave has other channels than ``form``, or the format cannot hold that subtype, rate or channel count.
+        InputError: the wave has other channels than ``form``, or the format cannot hold that subtype, rate or number of
+            channels.
         PolyscoreError: the place cannot be written.
     """
     if wave.dim() != 2 or wave.shape[0] != form.channels:
-        raise InputError(f"{path}: the wave has shape {tuple(wave.shape)}; expected ({form.channels} channels, samples)")
+        raise InputError(f"{path}: the wave has shape {tuple(wave.shape)}; expected ({form.channels}, samples)")
     samples = wave.detach().to("cpu", torch.float32).T.contiguous().numpy()
     with atomic_path(path) as name:
         try:
@@ -99,6 +117,24 @@ def write(path: str | os.PathLike[str], wave: Tensor, form: AudioFormat) -> None
                 f"{path}: cannot be written as {form.container} {form.subtype} with {form.channels} channels at "
                 f"{form.rate} Hz ({_reason(error)}); choose another format, wav for instance"
             ) from error
+
+
+def format_for(path: str | os.PathLike[str], form: AudioFormat) -> AudioFormat:
+    """``form`` with the container that the ending of ``path`` asks for, and the nearest subtype that one can hold.
+
+    Raises:
+        InputError: an ending that names no audio format.
+    """
+    suffix = Path(path).suffix.lower()
+    container = _CONTAINERS.get(suffix)
+    if container is None:
+        raise InputError(f"{path}: '{suffix}' names no audio format; expected {', '.join(sorted(_CONTAINERS))}")
+    if form.container == container or (container == "WAV" and form.container in ("WAVEX", "RF64")):
+        return form
+    subtype = "OPUS" if suffix == ".opus" else form.subtype
+    if not soundfile.check_format(container, subtype):
+        subtype = soundfile.default_subtype(container)
+    return AudioFormat(form.rate, form.channels, container, subtype)
 
 
 def resample(wave: Tensor, rate: int, target: int, *, length: int | None = None) -> Tensor:

@@ -1,7 +1,8 @@
 """Reads the training checkpoints of the original SGMSE+ code (sp-uhh/sgmse), without that code.
 
-A checkpoint of theirs is a Lightning pickle. It is opened by torch's restricted unpickler, which builds tensors, numbers,
-texts and containers and nothing else; the one foreign class it names (the data module's) becomes an empty stand-in.
+A checkpoint of theirs is a Lightning pickle. It is opened by torch's restricted unpickler, which builds tensors,
+numbers, texts and containers and nothing else; the one foreign class it names (the data module's) becomes an empty
+stand-in.
 
 | part of the file | becomes |
 |---|---|
@@ -149,16 +150,17 @@ def _open(path: Path) -> dict[str, Any]:
     stand_in = (_SpecsDataModule, "sgmse.data_module.SpecsDataModule")
     try:
         # mmap: of the optimiser's state, three quarters of such a file, nothing is read.
-        with torch.serialization.safe_globals([stand_in]):  # type: ignore[list-item]
+        with torch.serialization.safe_globals([stand_in]):
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # noqa: BLE001 - a damaged or hostile file can fail in any way
+    except Exception as error:  # a damaged or hostile file can fail in any way
         raise CheckpointError(f"{path}: {_refusal(str(error))}") from error
     if not isinstance(content, Mapping) or "state_dict" not in content or "hyper_parameters" not in content:
         found = ", ".join(map(str, list(content)[:8])) if isinstance(content, Mapping) else type(content).__name__
-        raise CheckpointError(f"{path}: holds {found}; expected an SGMSE checkpoint with state_dict and hyper_parameters")
+        raise CheckpointError(f"{path}: holds {found}; expected the state_dict and hyper_parameters of an SGMSE checkpoint")
     hyper = content["hyper_parameters"]
     if not isinstance(hyper, Mapping) or not {"backbone", "sde"} <= set(hyper):
-        kind = "a StoRM checkpoint" if isinstance(hyper, Mapping) and "backbone_score" in hyper else "of another project"
+        storm = isinstance(hyper, Mapping) and "backbone_score" in hyper
+        kind = "a StoRM checkpoint" if storm else "of another project"
         raise CheckpointError(f"{path}: is {kind}; expected hyper_parameters with 'backbone' and 'sde' (sp-uhh/sgmse)")
     return dict(content)
 
@@ -184,7 +186,7 @@ def _fill(path: Path, network: nn.Module, content: Mapping[str, Any], weights: s
         _copy_named(path, network, content["state_dict"])
 
 
-def _copy_list(path: Path, network: nn.Module, values: Sequence[Tensor]) -> None:
+def _copy_list(path: Path, network: nn.Module, values: Sequence[object]) -> None:
     """Pair by position: the moving average has no names, only the order of the parameters."""
     own = list(network.named_parameters())
     if len(own) != len(values):
@@ -192,7 +194,7 @@ def _copy_list(path: Path, network: nn.Module, values: Sequence[Tensor]) -> None
     _copy(path, own, list(values))
 
 
-def _copy_named(path: Path, network: nn.Module, state: Mapping[str, Tensor]) -> None:
+def _copy_named(path: Path, network: nn.Module, state: Mapping[str, object]) -> None:
     values = {name.removeprefix("dnn."): value for name, value in state.items() if name.startswith("dnn.")}
     own = dict(network.named_parameters())
     for label, names in (("lacks", own.keys() - values.keys()), ("also holds", values.keys() - own.keys())):
@@ -203,7 +205,7 @@ def _copy_named(path: Path, network: nn.Module, state: Mapping[str, Tensor]) -> 
 
 
 @torch.no_grad()
-def _copy(path: Path, own: Sequence[tuple[str, nn.Parameter]], values: Sequence[Tensor]) -> None:
+def _copy(path: Path, own: Sequence[tuple[str, nn.Parameter]], values: Sequence[object]) -> None:
     for (name, parameter), value in zip(own, values, strict=True):
         if not isinstance(value, Tensor) or value.shape != parameter.shape:
             found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
@@ -227,12 +229,12 @@ def _network(hyper: Mapping[str, Any]) -> NCSNpp:
         settings["centered"] = bool(hyper.get("centered", True))
         if not hyper.get("scale_by_sigma", True):
             settings["divide_by_time"] = "never"
-    skips = (hyper.get("progressive"), hyper.get("progressive_input"))
-    if skips != (None, None):
-        known = {("output_skip", "input_skip"): "skip", ("none", "none"): "none"}
-        if skips not in known:
-            raise CheckpointError(f"its network has progressive, progressive_input = {skips}; expected one of {list(known)}")
-        settings["pyramid"] = known[skips]
+    if "progressive" in hyper or "progressive_input" in hyper:
+        found = (hyper.get("progressive"), hyper.get("progressive_input"))
+        pyramids = {("output_skip", "input_skip"): "skip", ("none", "none"): "none"}
+        if found not in pyramids:
+            raise CheckpointError(f"its network has progressive and progressive_input {found}; expected {list(pyramids)}")
+        settings["pyramid"] = pyramids[found]
     return NCSNpp(**settings)
 
 
@@ -244,7 +246,7 @@ def _process(hyper: Mapping[str, Any]) -> GaussianProcess:
             sigma_max=float(hyper.get("sigma_max", 0.5)),
         )
     if hyper["sde"] == "sbve":
-        return VEBridge(k=float(hyper.get("k", 2.6)), c=float(hyper.get("c", 0.4)), eps=float(hyper.get("eps", 1e-8)))
+        return VEBridge(k=float(hyper.get("k", 2.6)), c=float(hyper.get("c", 0.4)), regulariser=float(hyper.get("eps", 1e-8)))
     raise CheckpointError(f"its process is {hyper['sde']!r}; expected 'ouve' or 'sbve'")
 
 

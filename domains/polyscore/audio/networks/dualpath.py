@@ -5,7 +5,7 @@ With Y the compressed noisy spectrogram, the network gives a complex mask m and 
     X = (m + 1/2) Y + 0.3 r.
 
 An encoder of three convolutions reduces the F frequencies by 16; each dual-path block reads the reduced spectrogram along frequency within a
-frame and then along time within a band, with bidirectional GRUs; a decoder with skip connections restores F by sub-pixel
+frame and then along time within a band, with bidirectional LSTMs; a decoder with skip connections restores F by sub-pixel
 convolutions. The one constraint: F is a multiple of 16.
 
 Sources of the parts: dual-path recurrence, Luo, Chen, Yoshioka 2020, arXiv 1910.06379; its use on reduced spectrograms,
@@ -47,10 +47,10 @@ class DualPathBlock(nn.Module):
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
-        self.across = nn.GRU(channels, hidden, batch_first=True, bidirectional=True)
+        self.across = nn.LSTM(channels, hidden, batch_first=True, bidirectional=True)
         self.across_out = nn.Linear(2 * hidden, channels)
         self.across_norm = nn.LayerNorm(channels)
-        self.along = nn.GRU(channels, hidden, batch_first=True, bidirectional=True)
+        self.along = nn.LSTM(channels, hidden, batch_first=True, bidirectional=True)
         self.along_out = nn.Linear(2 * hidden, channels)
         self.along_norm = nn.LayerNorm(channels)
 

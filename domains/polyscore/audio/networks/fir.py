@@ -5,9 +5,9 @@ The 2-D kernel is the outer product K = k kᵀ / 64 with k = (1, 3, 3, 1), so Σ
     down:  y[i, j] = Σ_{m,n} K[m, n] x[2i + m - 1, 2j + n - 1]
     up:    y = 4 K * (x with zeros inserted between samples)
 
-Both are linear, act on every channel alone, and treat what lies outside the map as zero. They are written as one depthwise
-(transposed) convolution each: the zero-stuffed 4x4 convolution of the original code computes the same numbers with four
-times the multiplications.
+Both are linear, act on every channel alone, and treat what lies outside the map as zero. They are written as one
+depthwise (transposed) convolution each: the zero-stuffed 4x4 convolution of the original code computes the same numbers
+with four times the multiplications.
 
 Source: Karras et al. 2020, arXiv:1912.04958 (FIR resampling); Song et al. 2021, arXiv:2011.13456 (NCSN++).
 """

@@ -1,7 +1,7 @@
 """NCSN++: the U-Net of SGMSE+, of the Schroedinger bridge and of StoRM, on complex spectrograms.
 
-Every complex input channel gives two real ones (re, im); a U-Net with residual blocks, attention, and two pyramids maps
-them, and the time t through Fourier features of log t, to one complex spectrogram:
+Every complex input channel gives two real ones (re, im); a U-Net with residual blocks, attention, and two pyramids
+maps them, and the time t through Fourier features of log t, to one complex spectrogram:
 
     input pyramid    p_0 = input, p_{i+1} = FIR-down(p_i); features h_i <- h_i + Conv(p_i)
     output pyramid   o_i = FIR-up(o_{i+1}) + Conv(silu(GroupNorm(h_i)));   output = output_layer(o_0)
@@ -13,8 +13,8 @@ without names. The published variants are settings:
     ncsnpp_v2   pyramid "skip", divide_by_time "never"         65,590,822
     ncsnpp_48k  pyramid "none", divide_by_time "output", attn_resolutions ()      64,739,854
 
-Attention modules exist at level i where image_size / 2^i is in attn_resolutions; they run where the height of the features
-is in attn_resolutions. The two rules differ when the spectrogram is not image_size bins high.
+Attention modules exist at level i where image_size / 2^i is in attn_resolutions; they run where the height of the
+features is in attn_resolutions. The two rules differ when the spectrogram is not image_size bins high.
 
 Source: Song et al. 2021, arXiv:2011.13456; Richter et al. 2023, arXiv:2208.05830 (SGMSE+);
 Lemercier et al. 2023, arXiv:2212.11851 (StoRM); Richter et al. 2024, arXiv:2409.10753 (Schroedinger bridge).
@@ -80,8 +80,8 @@ class NCSNpp(nn.Module):
         super().__init__()
         if nf < 4 or nf % 4 or not ch_mult or input_channels < 2 or input_channels % 2:
             raise ConfigError(
-                f"NCSNpp: nf {nf}, ch_mult {tuple(ch_mult)}, input_channels {input_channels}; expected nf a multiple of 4, "
-                "at least one factor in ch_mult and an even number of input_channels (re, im of each spectrogram)"
+                f"NCSNpp: nf {nf}, ch_mult {tuple(ch_mult)}, input_channels {input_channels}; expected nf a multiple "
+                "of 4, at least one factor in ch_mult and an even number of input_channels (re, im of each spectrogram)"
             )
         self.nf = nf
         self.ch_mult = tuple(ch_mult)
@@ -197,9 +197,7 @@ class NCSNpp(nn.Module):
         embedding = next(layers)(F.silu(embedding))
         return embedding
 
-    def _descend(
-        self, layers: Iterator[nn.Module], features: Tensor, embedding: Tensor | None
-    ) -> tuple[Tensor, list[Tensor]]:
+    def _descend(self, layers: Iterator[nn.Module], features: Tensor, embedding: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         pyramid = features
         h: Tensor = next(layers)(features)
         skips = [h]
@@ -215,9 +213,7 @@ class NCSNpp(nn.Module):
                 skips.append(h)
         return h, skips
 
-    def _ascend(
-        self, layers: Iterator[nn.Module], h: Tensor, skips: list[Tensor], embedding: Tensor | None
-    ) -> Tensor:
+    def _ascend(self, layers: Iterator[nn.Module], h: Tensor, skips: list[Tensor], embedding: Tensor | None) -> Tensor:
         pyramid: Tensor | None = None
         for level in range(len(self.ch_mult) - 1, -1, -1):
             for _ in range(self.num_res_blocks + 1):

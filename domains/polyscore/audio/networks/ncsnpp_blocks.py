@@ -7,7 +7,8 @@ Residual block (BigGAN form), with D the FIR resampling of `fir` or the identity
     out = (Conv_2(D(x)) + h) / sqrt(2)
 
 Conv_2 (1x1) exists where the number of channels or the resolution changes. When D doubles the resolution it commutes
-with the 1x1 convolution, so Conv_2 runs on the small map (a quarter of the multiplications) and its bias is added after D.
+with the 1x1 convolution, so Conv_2 runs on the small map (a quarter of the multiplications) and its bias is added after
+D.
 
 Attention: softmax(q kᵀ / sqrt(C)) v over all H W positions, out = (x + NIN_3(.)) / sqrt(2).
 
@@ -40,7 +41,7 @@ Resampling = Literal["none", "up", "down"]
 
 
 def _fan_average_(weight: Tensor, scale: float) -> None:
-    """Uniform with variance 2 scale / (fan_in + fan_out); scale 0 means 1e-10, so that no weight starts at exactly 0."""
+    """Uniform with variance 2 scale / (fan_in + fan_out); scale 0 means 1e-10, so that no weight starts at 0."""
     nn.init.xavier_uniform_(weight, gain=math.sqrt(scale or 1e-10))
 
 
@@ -141,7 +142,8 @@ class Combine(nn.Module):
 class ResidualBlock(nn.Module):
     """The residual block of the module docstring: (B, inputs, H, W) -> (B, outputs, H', W').
 
-    ``embedding`` None leaves the time out (predictors without a time); ``Dense_0`` exists all the same, as in the original.
+    ``embedding`` None leaves the time out (predictors without a time); ``Dense_0`` exists all the same, as in the
+    original.
     """
 
     fir: Tensor
@@ -181,7 +183,8 @@ class ResidualBlock(nn.Module):
         if embedding is not None:
             h = h + self.Dense_0(F.silu(embedding))[:, :, None, None]
         h = self.Conv_1(self.dropout(norm_silu(self.GroupNorm_1, h)))
-        return (self._shortcut(x) + h).mul_(1.0 / math.sqrt(2.0))
+        out: Tensor = (self._shortcut(x) + h).mul_(1.0 / math.sqrt(2.0))
+        return out
 
     def _shortcut(self, x: Tensor) -> Tensor:
         shortcut = self.Conv_2

@@ -1,0 +1,230 @@
+"""Speech enhancement: noisy recordings in, cleaner ones out, at their own rate, length and level.
+
+    y  = resample(noisy) / max |resample(noisy)|          one factor for the whole recording, all channels
+    x  = codec.decode(sample(p(x0 | codec.encode(y))))    or the predictor's one call
+    out = mix * resample(x * factor) + (1 - mix) * noisy
+
+Every channel is enhanced by itself. Silence stays exactly silent: a channel of zeros never meets the network. Long
+recordings go through windows with context (`polyscore.audio.windows`) and noise that belongs to the frames of the recording
+(`polyscore.audio.frame_noise`), so the memory does not grow with the length and the seams do not differ by their noise.
+
+Source: Richter et al. 2023, arXiv:2208.05830 (SGMSE+); Jukic et al. 2024, arXiv:2407.16074 (Schroedinger bridge).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from polyscore.audio.codec import SpectrogramCodec, pad_frames
+from polyscore.audio.frame_noise import FrameNoise, mix_seed
+from polyscore.audio.io import resample
+from polyscore.audio.methods import Method, choose
+from polyscore.audio.windows import Span, Windows
+from polyscore.errors import CheckpointError, ConfigError, InputError
+from polyscore.samplers import sample
+from polyscore.state import Given
+
+__all__ = ["SpeechEnhancer"]
+
+
+class SpeechEnhancer(nn.Module):
+    """Enhances recordings with a predictor, a score model or a bridge.
+
+    Args:
+        model: with a ``process``: a denoiser of compressed spectrograms (B, 1, F, T), such as `SpectrogramDenoiser`;
+            without: a predictor, of compressed spectrograms (B, F, T) if ``codec`` is given, else of waves (B, L).
+        codec: waves to compressed spectrograms and back.
+        sample_rate: rate the model was trained at (Hz).
+        frame_multiple: spectrograms are extended to a multiple of this many frames.
+        frame_padding: what they are extended by, "zeros" or "reflect".
+        t_eps: smallest time the model was trained at.
+        steps: number of steps of the preset "paper".
+        window_seconds: recordings longer than this (plus ``context_seconds``) are enhanced in windows.
+        context_seconds: what a window sees beyond its part, on each side.
+
+    Raises:
+        ConfigError: a setting outside its range, or a denoiser without a codec.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        codec: SpectrogramCodec | None = None,
+        sample_rate: int = 16000,
+        frame_multiple: int = 1,
+        frame_padding: Literal["zeros", "reflect"] = "zeros",
+        t_eps: float = 0.03,
+        steps: int = 30,
+        window_seconds: float = 16.0,
+        context_seconds: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if sample_rate <= 0 or frame_multiple < 1 or steps < 1 or not 0 < t_eps < 1:
+            raise ConfigError(
+                f"SpeechEnhancer: sample_rate {sample_rate}, frame_multiple {frame_multiple}, steps {steps}, t_eps {t_eps}; "
+                "expected positive numbers, t_eps below 1"
+            )
+        if not 0 <= context_seconds <= window_seconds or window_seconds == 0:
+            raise ConfigError(
+                f"SpeechEnhancer: window_seconds {window_seconds}, context_seconds {context_seconds}; expected a positive "
+                "window and a context no longer than it"
+            )
+        if hasattr(model, "process") and codec is None:
+            raise ConfigError("SpeechEnhancer: a denoiser of spectrograms needs a codec, and none is given")
+        self.model = model
+        self.codec = codec
+        self.sample_rate = sample_rate
+        self.frame_multiple = frame_multiple
+        self.frame_padding = frame_padding
+        self.t_eps = t_eps
+        self.steps = steps
+        self.window_seconds = window_seconds
+        self.context_seconds = context_seconds
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path_or_name: str | os.PathLike[str],
+        *,
+        weights: Literal["ema", "raw"] = "ema",
+        device: str | torch.device = "cpu",
+    ) -> SpeechEnhancer:
+        """Load a shipped model by name, a saved folder, or a published SGMSE checkpoint (a file).
+
+        ``weights`` chooses between the moving average and the raw weights of a published checkpoint.
+
+        Raises:
+            CheckpointError: nothing there, damaged, or something else than a speech enhancer.
+            InputError: raw weights asked of a model that has one set of weights.
+        """
+        if Path(path_or_name).is_file():
+            from polyscore.audio import upstream
+
+            published = upstream.read(path_or_name, weights=weights)
+            return cls(
+                published.denoiser,
+                codec=published.codec,
+                sample_rate=published.sample_rate,
+                frame_multiple=64,
+                frame_padding=published.frame_padding,
+                t_eps=published.t_eps,
+                steps=published.steps,
+                # A window of the 65-million network takes about 1.3 GB at 4 s, and more in proportion.
+                window_seconds=4.0,
+            ).to(device).eval()
+        from polyscore import hub
+
+        if weights != "ema":
+            raise InputError(f"{path_or_name}: weights {weights!r} were asked for; a saved model has one set, leave it out")
+        model = hub.load(path_or_name, device=device)
+        if not isinstance(model, cls):
+            raise CheckpointError(f"{path_or_name}: is a {type(model).__name__}; expected a SpeechEnhancer")
+        return model
+
+    def method(self, *, preset: str = "balanced", steps: int | None = None, sampler: str | None = None) -> Method:
+        """The sampler, grid and number of steps that these choices mean for this model.
+
+        Raises:
+            InputError: an unknown preset or sampler, or one that the model's process does not have.
+        """
+        process = getattr(self.model, "process", None)
+        return choose(process, preset=preset, steps=steps, sampler=sampler, t_eps=self.t_eps, paper_steps=self.steps)
+
+    @torch.no_grad()
+    def enhance(
+        self,
+        wave: Tensor,
+        sample_rate: int,
+        *,
+        preset: str = "balanced",
+        steps: int | None = None,
+        sampler: str | None = None,
+        seed: int = 0,
+        mix: float = 1.0,
+        batch_size: int = 1,
+    ) -> Tensor:
+        """Enhance a recording (C, L) or (L,) of full scale 1 at ``sample_rate`` Hz; same shape, rate and level back.
+
+        Args:
+            wave: the recording, real floating point.
+            sample_rate: its rate (Hz).
+            preset: "fast", "balanced" or "paper"; predictors make one call whatever it is.
+            steps: number of steps, instead of the preset's.
+            sampler: name of a sampler, instead of the preset's (`polyscore.audio.methods`).
+            seed: seed of the noise; channel c draws from (seed, c).
+            mix: share of the enhanced signal in the output, 0 to 1; the rest is the input.
+            batch_size: windows per network call.
+
+        Raises:
+            InputError: a wave that is empty, not real, or holds NaN or infinity; an argument outside its range.
+        """
+        _check(wave, sample_rate, mix)
+        method = self.method(preset=preset, steps=steps, sampler=sampler)
+        noisy = wave.reshape(-1, wave.shape[-1]).to("cpu", torch.float32)
+        low = resample(noisy, sample_rate, self.sample_rate)
+        level = low.abs().amax()
+        channels = [c for c in range(len(low)) if low[c].any()]
+        if not channels or mix == 0:
+            return mix * torch.zeros_like(wave) + (1 - mix) * wave
+
+        def enhance_windows(windows: Tensor, spans: Sequence[Span]) -> Tensor:
+            return self._enhance_batch(windows / level, spans, method, seed) * level
+
+        clean = self._windows()(low, enhance_windows, channels=channels, batch_size=batch_size)
+        clean = resample(clean, self.sample_rate, sample_rate, length=noisy.shape[-1])
+        out = clean if mix == 1 else mix * clean + (1 - mix) * noisy
+        return out.reshape(wave.shape).to(wave)
+
+    def _windows(self) -> Windows:
+        # Cuts lie on frames, so that a window's frames are frames of the whole recording.
+        grid = 2 * (self.codec.hop if self.codec is not None else 1)
+        context = round(self.context_seconds * self.sample_rate / grid) * grid
+        core = max(context, grid, round(self.window_seconds * self.sample_rate / grid) * grid)
+        return Windows(core, context)
+
+    def _enhance_batch(self, waves: Tensor, spans: Sequence[Span], method: Method, seed: int) -> Tensor:
+        """Windows (B, l) of the normalised recording to enhanced ones, on the model's device."""
+        device = next(self.model.parameters(), waves).device
+        length = waves.shape[-1]
+        if self.codec is None:
+            out: Tensor = self.model(waves.to(device))
+            return out[..., :length]
+        encoded = self.codec.encode(waves.to(device))
+        spec = pad_frames(encoded, self.frame_multiple, self.frame_padding)
+        if method.sampler is None:
+            return self.codec.decode(self.model(spec), length)
+        y = spec[:, None]
+        noise = FrameNoise(
+            [mix_seed(seed, span.channel) for span in spans], [span.start // self.codec.hop for span in spans]
+        )
+        x = sample(
+            method.sampler,
+            self.model,
+            self.model.process,
+            y,
+            steps=method.steps,
+            grid=method.grid,
+            given=Given(y=y, cond=y),
+            noise=noise,
+        )
+        return self.codec.decode(x[:, 0], length)
+
+
+def _check(wave: Tensor, sample_rate: int, mix: float) -> None:
+    if not isinstance(wave, Tensor) or not wave.is_floating_point() or wave.dim() not in (1, 2) or 0 in wave.shape:
+        found = f"{wave.dtype} of shape {tuple(wave.shape)}" if isinstance(wave, Tensor) else type(wave).__name__
+        raise InputError(f"enhance: the wave is {found}; expected a real tensor (channels, samples) or (samples,), not empty")
+    if not torch.isfinite(wave).all():
+        share = int((~torch.isfinite(wave)).sum())
+        raise InputError(f"enhance: {share} of the wave's {wave.numel()} samples are NaN or infinite; repair the recording first")
+    if sample_rate <= 0:
+        raise InputError(f"enhance: sample_rate is {sample_rate} Hz; expected a positive number")
+    if not 0 <= mix <= 1:
+        raise InputError(f"enhance: mix is {mix}; expected 0 (the input) to 1 (the enhanced signal)")

@@ -1,0 +1,62 @@
+"""A picture of what enhancement changed: the spectrograms before and after, one above the other, on one colour scale.
+
+Shown is 10 log10 of the power |STFT|² (Hann window of 32 ms, mean over channels), relative to the loudest point of both
+pictures, down to -80 dB.
+"""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import Tensor
+
+from polyscore.errors import InputError, MissingExtraError
+from polyscore.hub.files import atomic_path
+
+__all__ = ["draw_before_after", "power_db"]
+
+_COLUMNS = 1600  # as many as the picture has pixels; longer recordings use longer hops
+_FLOOR = -80.0  # dB
+
+
+def power_db(wave: Tensor, sample_rate: int) -> Tensor:
+    """Power of ``wave`` (C, L) in dB, mean over channels: (F, columns), F from 0 Hz to half of ``sample_rate``."""
+    n_fft = max(64, 2 * round(0.016 * sample_rate))
+    wave = torch.nn.functional.pad(wave, (0, max(0, n_fft - wave.shape[-1])))
+    hop = max(n_fft // 4, wave.shape[-1] // _COLUMNS)
+    spec = torch.stft(wave, n_fft, hop, window=torch.hann_window(n_fft), center=True, return_complex=True)
+    return 10.0 * spec.abs().square().mean(dim=0).clamp_min(1e-20).log10()
+
+
+def draw_before_after(path: str | os.PathLike[str], before: Tensor, after: Tensor, sample_rate: int) -> None:
+    """Write a PNG with the spectrograms of ``before`` and ``after``, waves (C, L) of one rate (Hz) and shape.
+
+    Raises:
+        InputError: the waves differ in shape.
+        MissingExtraError: matplotlib is not installed.
+        PolyscoreError: the place cannot be written.
+    """
+    if before.shape != after.shape or before.dim() != 2:
+        raise InputError(f"{path}: waves of shapes {tuple(before.shape)} and {tuple(after.shape)}; expected one (C, L)")
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("drawing spectrograms needs matplotlib: pip install matplotlib") from error
+    pictures = [power_db(wave, sample_rate) for wave in (before, after)]
+    top = max(float(picture.max()) for picture in pictures)
+    extent = (0.0, before.shape[-1] / sample_rate, 0.0, sample_rate / 2000)
+    figure = Figure(figsize=(10, 6.4), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(2, 1, sharex=True)
+    for axis, picture, title in zip(axes, pictures, ("before", "after"), strict=True):
+        image = axis.imshow(
+            (picture - top).numpy(), origin="lower", aspect="auto", extent=extent, vmin=_FLOOR, vmax=0.0, cmap="magma"
+        )
+        axis.set_title(title, loc="left")
+        axis.set_ylabel("frequency (kHz)")
+    axes[1].set_xlabel("time (s)")
+    figure.colorbar(image, ax=axes, label="power (dB)")
+    with atomic_path(path) as name:
+        figure.savefig(name, format="png")

@@ -1,0 +1,95 @@
+"""Training of a predictor: one call of the network gives the clean spectrogram.
+
+With X^ the prediction, X the clean and Y the noisy compressed spectrogram, x^ and x the waves,
+
+    loss = mean |X^ - X|^2 + w_m mean (|X^| - |X|)^2 + w_x mean |x^ - x|.
+
+The magnitude term keeps the loss from shrinking what it cannot place in phase; the term on waves looks through the codec.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+
+from polyscore.audio.codec import SpectrogramCodec
+from polyscore.audio.metrics import si_sdr
+from polyscore.errors import ConfigError
+
+__all__ = ["PredictorTraining"]
+
+
+class PredictorTraining(LightningModule):
+    """Train `network`, a map of compressed noisy spectrograms (B, F, T) to clean ones that carries its `codec`.
+
+    Adam with a linear warm-up over `warmup` steps and a cosine that falls to `floor` times `learning_rate` at the last step (the
+    trainer's `max_steps`). Batches are `{"clean": (B, L), "noisy": (B, L)}`. Logs `train/loss`, `val/loss` and
+    `val/si_sdr_gain` in dB.
+
+    Raises:
+        ConfigError: the network has no `codec`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        learning_rate: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.99),
+        *,
+        floor: float = 0.03,
+        warmup: int = 100,
+        magnitude_weight: float = 0.25,
+        wave_weight: float = 0.1,
+    ) -> None:
+        super().__init__()
+        codec = getattr(network, "codec", None)
+        if not isinstance(codec, SpectrogramCodec):
+            raise ConfigError(f"PredictorTraining: {type(network).__name__} has no `codec`; expected a network such as DualPathNet")
+        self.network, self.codec = network, codec
+        self.learning_rate, self.betas, self.floor, self.warmup = learning_rate, betas, floor, warmup
+        self.magnitude_weight, self.wave_weight = magnitude_weight, wave_weight
+
+    def forward(self, noisy: Tensor) -> Tensor:
+        """Noisy waves (B, L) to predicted clean ones."""
+        return self.codec.decode(self.network(self.codec.encode(noisy)), noisy.shape[-1])
+
+    def losses(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The loss of every pair, unreduced, shape (B,), and the predicted waves (B, L)."""
+        target = self.codec.encode(batch["clean"])
+        found = self.network(self.codec.encode(batch["noisy"]))
+        wave = self.codec.decode(found, batch["clean"].shape[-1])
+        difference = found - target
+        spectral = difference.real.square() + difference.imag.square()
+        magnitude = (_size(found) - _size(target)).square()
+        per_pair = (spectral + self.magnitude_weight * magnitude).mean(dim=(1, 2))
+        return per_pair + self.wave_weight * (wave - batch["clean"]).abs().mean(dim=1), wave
+
+    def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
+        loss = self.losses(batch)[0].mean()
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: dict[str, Tensor], index: int) -> None:
+        loss, wave = self.losses(batch)
+        gain = si_sdr(wave, batch["clean"]) - si_sdr(batch["noisy"], batch["clean"])
+        size = len(loss)
+        self.log("val/loss", loss.mean(), prog_bar=True, batch_size=size, sync_dist=True)
+        self.log("val/si_sdr_gain", gain.mean(), prog_bar=True, batch_size=size, sync_dist=True)
+
+    def configure_optimizers(self) -> dict[str, object]:  # type: ignore[override]
+        optimizer = torch.optim.Adam(self.network.parameters(), self.learning_rate, self.betas)
+        total = max(int(self.trainer.estimated_stepping_batches), 1)
+
+        def rate(step: int) -> float:
+            start = min((step + 1) / self.warmup, 1.0) if self.warmup else 1.0
+            return start * (self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * min(step / total, 1.0))))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _size(spec: Tensor) -> Tensor:
+    return (spec.real.square() + spec.imag.square() + 1e-10).sqrt()
