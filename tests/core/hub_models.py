@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ class Inner(nn.Module):
 
 
 class Outer(nn.Module):
-    def __init__(self, inner: nn.Module, sizes: Sequence[object], table: Mapping[str, object], name: str) -> None:
+    def __init__(self, inner: nn.Module, sizes: Sequence[object], table: Mapping[str, Any], name: str) -> None:
         super().__init__()
         self.inner, self.sizes, self.table, self.name = inner, sizes, table, name
 

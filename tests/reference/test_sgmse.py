@@ -1,0 +1,151 @@
+"""Parity with the original SGMSE+ code: network, transforms, process, loss, samplers (numbers in the reference folder)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from polyscore.audio import upstream
+from polyscore.audio.codec import pad_frames
+from polyscore.audio.networks.ncsnpp import NCSNpp
+from polyscore.noise import Recorded
+from polyscore.processes import OUVE
+from polyscore.samplers import sample
+from polyscore.state import Given
+
+FORWARD, SAMPLER = 1e-4, 1e-3  # relative to the maximum
+
+
+@pytest.fixture(scope="module")
+def golden(reference: Path) -> Mapping[str, Any]:
+    with np.load(reference / "audio" / "golden" / "sgmse_ouve_ncsnpp_nf8_golden.npz", allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+@pytest.fixture(scope="module")
+def published(reference: Path) -> upstream.Published:
+    return upstream.read(reference / "audio" / "golden" / "sgmse_ouve_ncsnpp_nf8.ckpt")
+
+
+def spec(array: np.ndarray[Any, Any]) -> Tensor:
+    """A complex tensor from a real array with a trailing (re, im)."""
+    return torch.view_as_complex(torch.from_numpy(np.ascontiguousarray(array)))
+
+
+def distance(ours: Tensor, theirs: Tensor) -> float:
+    return float((ours - theirs).abs().max() / theirs.abs().max())
+
+
+# ---------------------------------------------------------------------- network
+
+
+def test_names_and_order_of_all_parameters(reference: Path) -> None:
+    names = json.loads((reference / "audio" / "golden" / "formula_ncsnpp_names.json").read_text())
+    with torch.device("meta"):
+        network = NCSNpp()
+    ours = [[name, list(value.shape)] for name, value in network.named_parameters()]
+    assert ours == names
+    assert list(network.state_dict()) == [name for name, _ in names]
+    assert sum(value.numel() for value in network.parameters()) == 65_590_822
+
+
+def formula_weights(network: NCSNpp) -> None:
+    """The formula of the reference folder's README, in float64, cast last."""
+    for i, (name, parameter) in enumerate(network.named_parameters()):
+        w = np.cos(0.7 * np.arange(parameter.numel(), dtype=np.float64) + 1.3 * i)
+        shape = parameter.shape
+        if name == "all_modules.0.W":
+            w = 16 * w
+        elif name.endswith((".bias", ".b")):
+            w = 0.02 * w
+        elif len(shape) == 1 and name.endswith(".weight"):
+            w = 1 + 0.1 * w
+        elif len(shape) == 2 and name.endswith(".W"):
+            w = w * np.sqrt(1 / shape[0])
+        else:
+            w = w * np.sqrt(shape[0] / parameter.numel())
+        parameter.copy_(torch.from_numpy(w.astype(np.float32)).reshape(shape))
+
+
+@torch.no_grad()
+def test_full_size_network_under_formula_weights(reference: Path) -> None:
+    with np.load(reference / "audio" / "golden" / "formula2_ncsnpp.npz", allow_pickle=False) as file:
+        out, t = spec(file["out"]), torch.from_numpy(file["t"])
+    n = np.arange(256 * 64, dtype=np.float64).reshape(1, 1, 256, 64)
+    x = np.cos(0.01 * n) + 1j * np.sin(0.013 * n)
+    y = 0.5 * np.cos(0.017 * n) + 0.5j * np.sin(0.011 * n)
+    network = NCSNpp().eval()
+    formula_weights(network)
+    inputs = torch.from_numpy(np.concatenate([x, y], axis=1).astype(np.complex64))
+    assert distance(network(inputs, t), out) < FORWARD
+
+
+@torch.no_grad()
+def test_moving_average_and_raw_weights(reference: Path, golden: Mapping[str, Any], published: upstream.Published) -> None:
+    x, given, t = spec(golden["x_t"]), Given(y=spec(golden["Y"])), float(golden["t"][0])
+    score = spec(golden["forward_ema"])
+    network = published.denoiser.network
+    assert distance(network(torch.cat([x, spec(golden["Y"])], 1), torch.tensor([t])), spec(golden["dnn_ema"])) < FORWARD
+    assert distance(published.denoiser.score(x, t, given), score) < FORWARD
+    prediction = published.denoiser(x, t, given)
+    assert distance(published.denoiser.process.score(x, prediction.x0, t, given=given), score) < FORWARD
+    raw = upstream.read(reference / "audio" / "golden" / "sgmse_ouve_ncsnpp_nf8.ckpt", weights="raw")
+    assert distance(raw.denoiser.score(x, t, given), spec(golden["forward_raw"])) < FORWARD
+    assert distance(raw.denoiser.score(x, t, given), score) > 0.1  # or the choice would mean nothing
+
+
+@torch.no_grad()
+def test_two_samples_at_two_times(golden: Mapping[str, Any], published: upstream.Published) -> None:
+    x, y = spec(golden["x_t"]), spec(golden["Y"])
+    x, y = torch.cat([x, 1.3 * x.flip(-1)]), torch.cat([y, 0.8 * y.flip(-1)])
+    score = published.denoiser.score(x, torch.from_numpy(golden["t_b2"]), Given(y=y))
+    assert distance(score, spec(golden["forward_ema_b2"])) < FORWARD
+
+
+# ---------------------------------------------------------------------- signal path, process, loss
+
+
+def test_waves_to_network_input_and_back(golden: Mapping[str, Any], published: upstream.Published) -> None:
+    noisy = torch.from_numpy(golden["noisy"])
+    assert noisy.abs().max().item() == pytest.approx(float(golden["norm_factor"]))
+    encoded = published.codec.encode(noisy / noisy.abs().max())
+    assert distance(encoded, spec(golden["spec_fwd_noisy"])) < 1e-5
+    padded = pad_frames(encoded, 64, published.frame_padding)[:, None]
+    assert distance(padded, spec(golden["Y"])) < 1e-5
+    assert distance(published.codec.decode(padded[:, 0], 7800), noisy / noisy.abs().max()) < 1e-5
+
+
+def test_process_on_a_grid_of_times(golden: Mapping[str, Any], published: upstream.Published) -> None:
+    process = published.denoiser.process
+    assert process == OUVE(theta=1.5, sigma_min=0.05, sigma_max=0.5)
+    t = torch.from_numpy(golden["t_grid"]).double()
+    a, b, s = process.coefs_of(t)
+    rates = process.rates(t)
+    ours = {
+        "mean_coef_x0": a,
+        "mean_coef_y": b,
+        "std_grid": s,
+        "drift_at_x0_y1": rates.h,
+        "diffusion_grid": rates.g2.sqrt(),
+    }
+    for name, value in ours.items():
+        assert distance(value, torch.from_numpy(golden[name]).double()) < 1e-6, name
+    x, y, t37 = spec(golden["X"]), spec(golden["Y"]), float(golden["t"][0])
+    perturbed = process.perturb(x, t37, given=Given(y=y), noise=Recorded([spec(golden["z"])]))
+    assert distance(perturbed.x, spec(golden["x_t"])) < 1e-6
+
+
+@torch.no_grad()
+def test_score_matching_loss(golden: Mapping[str, Any], published: upstream.Published) -> None:
+    t = float(golden["t"][0])
+    score = published.denoiser.score(spec(golden["x_t"]), t, Given(y=spec(golden["Y"])))
+    sigma = published.denoiser.process.coefs_of(t).s.float()
+    loss = 0.5 * (score * sigma + spec(golden["z"])).abs().square().sum()
+    assert loss.item() == pytest.approx(float(golden["loss_score_matching"]), rel=1e-5)
