@@ -74,7 +74,10 @@ def test_residual_block_equals_the_plain_formula(resampling: Any) -> None:
         for parameter in block.parameters():
             parameter.copy_(0.3 * random(*parameter.shape, seed=parameter.numel()))
     x, embedding = random(2, 8, 8, 8), random(2, 16, seed=1)
-    change = {"none": lambda z: z, "up": lambda z: fir_up(z, KERNEL), "down": lambda z: fir_down(z, KERNEL)}[resampling]
+
+    def change(z: Tensor) -> Tensor:
+        return fir_up(z, KERNEL) if resampling == "up" else fir_down(z, KERNEL) if resampling == "down" else z
+
     h = block.Conv_0(change(F.silu(block.GroupNorm_0(x)))) + block.Dense_0(F.silu(embedding))[:, :, None, None]
     h = block.Conv_1(F.silu(block.GroupNorm_1(h)))
     assert block.Conv_2 is not None
@@ -134,7 +137,7 @@ def test_where_the_network_divides_by_time() -> None:
     x, t = random(1, 2, 32, 8, dtype=torch.complex64), torch.tensor([0.25])
     outs = {place: tiny(divide_by_time=place)(x, t) for place in ("features", "output", "never")}
     assert torch.allclose(outs["output"], 4 * outs["never"], atol=1e-5)
-    bias = torch.view_as_complex(tiny().output_layer.bias[None].detach())
+    bias = torch.complex(*tiny().state_dict()["output_layer.bias"])
     assert torch.allclose(outs["features"] - bias, 4 * (outs["never"] - bias), atol=1e-5)
 
 

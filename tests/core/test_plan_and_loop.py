@@ -240,3 +240,10 @@ def test_level_grids_hit_their_levels() -> None:
     torch.testing.assert_close(lam, lam[:1].expand(5), rtol=1e-7, atol=0)
     t = torch.tensor(times_of(Flow(), 4, grids.Shift(3.0)), dtype=F64)
     torch.testing.assert_close(t, torch.tensor([1, 0.9, 0.75, 0.5, 0], dtype=F64))
+
+
+def test_a_finished_plan_is_a_sampler() -> None:
+    process = VP()
+    plan, like = DDIM(0.0).plan(process, times_of(process, 4)), torch.empty(3, 2, dtype=F64)
+    one = sample(plan, GaussianDenoiser(process), process, like, noise=2)
+    assert torch.equal(one, sample(DDIM(0.0), GaussianDenoiser(process), process, like, steps=4, noise=2))

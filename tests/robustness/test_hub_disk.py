@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.core import hub_models as models
 
 from polyscore.errors import PolyscoreError
 from polyscore.hub import atomic_path, load, save
 from polyscore.hub.files import check_writable
-from tests.core import hub_models as models
 
 ALLOW = ("tests.core.hub_models",)
 

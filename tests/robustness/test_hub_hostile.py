@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 import torch
+from tests.core import hub_models as models
 
 from polyscore.errors import CheckpointError, ConfigError, PolyscoreError
 from polyscore.hub import build, load, save
 from polyscore.hub.kinds import kind_of, pickle_words
-from tests.core import hub_models as models
 
 ALLOW = ("tests.core.hub_models",)
 

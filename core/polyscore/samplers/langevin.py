@@ -102,14 +102,15 @@ class AnnealedLangevin:
 
 
 class _Row(NamedTuple):
-    """One step of one leaf: coefficients of (x, x0, y) in the score and in the predictor's mean."""
+    """One step of one leaf: a, b, s at its start; coefficients of (x, x0, y) in the score and in the predictor's mean; s = 0."""
 
-    level: Size
+    level: tuple[Size, Size, Size]
     alpha: float
     score: tuple[Size, Size, Size]
     mean: tuple[Size, Size, Size]
     noise: Size
     span: tuple[float, float]
+    still: bool
 
 
 class _Leaf(NamedTuple):
@@ -154,10 +155,8 @@ class PredictorCorrector:
         leaves: Mapping[str, _Leaf] = state.memory
         joint = isinstance(state.x, Mapping)
         x: dict[str, Tensor] = dict(state.x) if joint else {"": state.x}
-        first = next(iter(leaves.values()))
-        exact = all(leaf.rows[i].score == (0.0, 0.0, 0.0) for leaf in leaves.values())
+        corrections = 0 if all(leaf.rows[i].still for leaf in leaves.values()) else _steps(next(iter(leaves.values())).corrector)
         prediction = state.prediction
-        corrections = 0 if exact else _steps(first.corrector)
         for stage in range(corrections + 1):
             begin(run.denoiser, i, stage)
             seen = x if joint else x[""]
@@ -187,17 +186,62 @@ def _affine(coefs: tuple[Size, Size, Size], x: Tensor, x0: Tensor, y: Any) -> Te
 
 
 def _correct(leaf: _Leaf, row: _Row, x: Tensor, x0: Tensor, run: Run) -> Tensor:
+    if row.still:
+        return x
     g = _affine(row.score, x, x0, leaf.given.y)
     z = leaf.law(run.noise, x, given=leaf.given)
-    e = leaf.corrector.size(z, g, row.level, row.alpha)
+    e = leaf.corrector.size(z, g, row.level[2], row.alpha)
     if isinstance(e, float):
         return torch.add(torch.add(x, g, alpha=e), z, alpha=leaf.corrector.scale * math.sqrt(2 * e))
-    return torch.addcmul(torch.addcmul(x, g, e.to(g.dtype)), z, torch.sqrt(2 * leaf.corrector.scale**2 * e).to(z.dtype))
+    spread = torch.sqrt(e * (2 * leaf.corrector.scale**2))
+    return torch.addcmul(torch.addcmul(x, g, e.to(g.dtype)), z, spread.to(z.dtype))
 
 
 def _predict(leaf: _Leaf, row: _Row, x: Tensor, x0: Tensor, eps: Tensor | None, run: Run) -> tuple[Tensor, Tensor]:
-    if eps is not None:  # x = x0-part + s eps, with the part of x0 and y recovered from the score's coefficients
-        ...
+    """The predictor's mean, and a draw around it."""
+    if eps is not None:
+        a, b, s = row.level
+        x = _affine((s, a, b), eps, x0, leaf.given.y)
     mean = _affine(row.mean, x, x0, leaf.given.y)
-    t, u = row.span
-    return mean, mean + row.noise * leaf.law(run.noise, x, t=t, u=u, given=leaf.given)
+    if isinstance(row.noise, float) and row.noise == 0.0:
+        return mean, mean
+    z = leaf.law(run.noise, x, t=row.span[0], u=row.span[1], given=leaf.given)
+    return mean, torch.add(mean, z, alpha=row.noise) if isinstance(row.noise, float) else mean + row.noise * z
+
+
+def _chosen(part: Any, name: str) -> Any:
+    return part[name] if isinstance(part, Leafwise) else part
+
+
+def _leaf(sampler: PredictorCorrector, name: str, process: GaussianProcess, run: Run, x: Tensor, given: Given) -> _Leaf:
+    predictor, corrector = _chosen(sampler.predictor, name), _chosen(sampler.corrector, name)
+    solver = DDIM(predictor.eta) if isinstance(predictor, Ancestral) else predictor
+    plan: Plan = solver.plan(process, run.times)
+    if any(st.at is None or st.ends is None or st.read + st.write or any(age for age, _ in st.preds) for st in plan.stages):
+        raise InputError(
+            f"PredictorCorrector: {predictor} needs more than its last prediction; expected a predictor of one call and one write "
+            "a step, such as ReverseDiffusion(), DDIM(eta) or Ancestral(eta)"
+        )
+
+    def coef(value: Any) -> Size:
+        array = np.asarray(value, dtype=np.float64)
+        return float(array) if array.ndim == 0 else torch.tensor(array, dtype=x.real.dtype, device=x.device)
+
+    alphas = [1.0] * len(plan.stages) if corrector is None else corrector.alphas(process, run.times)
+    rows = []
+    for stage, alpha in zip(plan.stages, alphas, strict=True):
+        a, b, s = (np.asarray(c, dtype=np.float64) for c in stage.level)
+        pull = np.divide(1.0, s**2, out=np.zeros_like(s), where=s > 0)
+        mean = (dict(stage.states).get(0, 0.0), dict(stage.preds).get(0, 0.0), stage.y)
+        rows.append(
+            _Row(
+                level=(coef(a), coef(b), coef(s)),
+                alpha=alpha,
+                score=(coef(-pull), coef(a * pull), coef(b * pull)),
+                mean=(coef(mean[0]), coef(mean[1]), coef(mean[2])),
+                noise=coef(stage.noise),
+                span=stage.span,
+                still=not s.any(),
+            )
+        )
+    return _Leaf(tuple(rows), corrector, process.law, given)

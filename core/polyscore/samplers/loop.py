@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -19,7 +20,7 @@ from polyscore.processes import Product
 from polyscore.processes.grids import Grid
 from polyscore.samplers.builder import Solver
 from polyscore.samplers.leafwise import Leafwise
-from polyscore.samplers.plan import Coef, Plan, Row, Stage
+from polyscore.samplers.plan import Plan, Row, Stage
 from polyscore.samplers.stepper import Run, Stepper
 from polyscore.state import NONE, Given, State, leaf_given
 
@@ -60,7 +61,7 @@ def trajectory(
     process: Any,
     like: State,
     *,
-    steps: int,
+    steps: int = 0,
     grid: Grid | Sequence[float] | None = None,
     given: Given = NONE,
     noise: NoiseLike = 0,
@@ -74,7 +75,7 @@ def trajectory(
         denoiser: `denoiser(x, t, given) -> Prediction`.
         process: the forward process; a `Product` for mapping states.
         like: a tensor or mapping of the wanted shapes (B, ...), dtype and device; its values are not read.
-        steps: number of steps of the grid.
+        steps: number of steps of the grid; not read when the sampler is a finished plan.
         grid: time grid; default the process's own.
         given: end point, conditioning, mask.
         noise: a noise source or seeds; sample i uses seed `noise + i`.
@@ -85,7 +86,7 @@ def trajectory(
         one `Frame` a step.
     """
     source = as_noise(noise)
-    times = times_of(process, steps, grid)
+    times = [sampler.start] if isinstance(sampler, Plan) else times_of(process, steps, grid)
     held = dict(hold or {})
     if init is None:
         init = process.prior(like, t=times[0], given=given, noise=source)
@@ -106,7 +107,7 @@ def sample(
     process: Any,
     like: State,
     *,
-    steps: int,
+    steps: int = 0,
     grid: Grid | Sequence[float] | None = None,
     given: Given = NONE,
     noise: NoiseLike = 0,
@@ -163,10 +164,11 @@ def _step_through(stepper: Any, run: Run, x: State) -> Iterator[Frame]:
 class _Leaf:
     """The registers and the remembered predictions of one leaf while its plan runs."""
 
-    __slots__ = ("given", "history", "law", "name", "plan", "registers")
+    __slots__ = ("given", "history", "law", "name", "plan", "registers", "stages")
 
     def __init__(self, name: str, plan: Plan | None, x: Tensor, law: Any, given: Given) -> None:
         self.name, self.plan, self.law, self.given = name, plan, law, given
+        self.stages = _materialise(plan, x) if plan else ()
         self.registers = [x] * (plan.registers if plan else 1)
         self.history: list[Tensor] = []
 
@@ -177,7 +179,7 @@ class _Leaf:
             x = _add(_add(_times(x0, a), s, eps), 0.0 if y is None else b, y)
             self.registers[stage.read] = x
         cx, cd, cy = stage.form
-        h = x0 if cd == 1.0 else _times(x0, cd)
+        h = _times(x0, cd)
         h = _add(_add(h, cx, x), 0.0 if y is None else cy, y)
         self.history = [h, *self.history[: keep - 1]]
 
@@ -187,7 +189,7 @@ class _Leaf:
             out = torch.zeros_like(self.registers[stage.write])
         if self.given.y is not None:
             out = _add(out, stage.y, self.given.y)
-        if stage.noise != 0.0:
+        if not _zero(stage.noise):
             t, u = stage.span
             out = _add(out, stage.noise, self.law(source, out, t=t, u=u, given=self.given))
         self.registers[stage.write] = out
@@ -208,7 +210,7 @@ def _run(
             raise InputError(f"leaf {leaf.name!r}: its sampler evaluates at other stages than that of {moving[0][0].name!r}")
     prediction = Prediction(None)
     i, inner = 0, 0
-    for stages in zip(*(plan.stages for _, plan in moving), strict=True):
+    for stages in zip(*(leaf.stages for leaf, _ in moving), strict=True):
         if stages[0].at is not None:
             begin(denoiser, i, inner)
             inner += 1
@@ -235,20 +237,35 @@ def _run(
             yield Frame(i, stages[0].ends, state if joint else state[""], prediction)
 
 
-def _tensor(coef: Coef, like: Tensor) -> float | Tensor:
+def _materialise(plan: Plan, like: Tensor) -> tuple[Stage, ...]:
+    """The stages with tuples of coefficients made tensors once, before the loop, so that the loop copies nothing to a device."""
+    dtype = like.real.dtype if like.is_complex() else like.dtype
+
+    def one(coef: Any) -> Any:
+        return coef if isinstance(coef, float) else torch.tensor(coef, dtype=dtype, device=like.device)
+
+    def convert(stage: Stage) -> Stage:
+        level, form = (tuple(one(c) for c in pair) for pair in (stage.level, stage.form))
+        states, preds = (tuple((k, one(c)) for k, c in row) for row in (stage.states, stage.preds))
+        return replace(stage, states=states, preds=preds, y=one(stage.y), noise=one(stage.noise), level=level, form=form)
+
+    scalar = all(isinstance(c, float) for s in plan.stages for c in (s.y, s.noise, *s.level, *(c for _, c in s.states + s.preds)))
+    return plan.stages if scalar else tuple(convert(stage) for stage in plan.stages)
+
+
+def _zero(coef: Any) -> bool:
+    return isinstance(coef, float) and coef == 0.0
+
+
+def _times(x: Tensor, coef: Any) -> Tensor:
+    out: Tensor = x if isinstance(coef, float) and coef == 1.0 else x * coef
+    return out
+
+
+def _add(out: Tensor, coef: Any, x: Any) -> Tensor:
     if isinstance(coef, float):
-        return coef
-    return torch.tensor(coef, dtype=like.real.dtype if like.is_complex() else like.dtype, device=like.device)
-
-
-def _times(x: Tensor, coef: Coef) -> Tensor:
-    return x if coef == 1.0 else x * _tensor(coef, x)
-
-
-def _add(out: Tensor, coef: Coef, x: Any) -> Tensor:
-    if coef == 0.0:
-        return out
-    return torch.add(out, x, alpha=coef) if isinstance(coef, float) else out + _times(x, coef)
+        return out if coef == 0.0 else torch.add(out, x, alpha=coef)
+    return out + _times(x, coef)
 
 
 def _combine(out: Tensor | None, row: Row, values: Sequence[Tensor]) -> Tensor | None:

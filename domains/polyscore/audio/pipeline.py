@@ -26,7 +26,7 @@ from polyscore.audio.frame_noise import FrameNoise, mix_seed
 from polyscore.audio.io import resample
 from polyscore.audio.methods import Method, choose
 from polyscore.audio.windows import Span, Windows
-from polyscore.errors import CheckpointError, ConfigError, InputError
+from polyscore.errors import CheckpointError, ConfigError, InputError, PolyscoreError
 from polyscore.samplers import sample
 from polyscore.state import Given
 
@@ -108,17 +108,21 @@ class SpeechEnhancer(nn.Module):
             from polyscore.audio import upstream
 
             published = upstream.read(path_or_name, weights=weights)
-            return cls(
-                published.denoiser,
-                codec=published.codec,
-                sample_rate=published.sample_rate,
-                frame_multiple=64,
-                frame_padding=published.frame_padding,
-                t_eps=published.t_eps,
-                steps=published.steps,
-                # A window of the 65-million network takes about 1.3 GB at 4 s, and more in proportion.
-                window_seconds=4.0,
-            ).to(device).eval()
+            return (
+                cls(
+                    published.denoiser,
+                    codec=published.codec,
+                    sample_rate=published.sample_rate,
+                    frame_multiple=64,
+                    frame_padding=published.frame_padding,
+                    t_eps=published.t_eps,
+                    steps=published.steps,
+                    # A window of the 65-million network takes about 1.3 GB at 4 s, and more in proportion.
+                    window_seconds=4.0,
+                )
+                .to(device)
+                .eval()
+            )
         from polyscore import hub
 
         if weights != "ema":
@@ -172,12 +176,14 @@ class SpeechEnhancer(nn.Module):
         level = low.abs().amax()
         channels = [c for c in range(len(low)) if low[c].any()]
         if not channels or mix == 0:
-            return mix * torch.zeros_like(wave) + (1 - mix) * wave
+            return (1 - mix) * wave
 
         def enhance_windows(windows: Tensor, spans: Sequence[Span]) -> Tensor:
             return self._enhance_batch(windows / level, spans, method, seed) * level
 
         clean = self._windows()(low, enhance_windows, channels=channels, batch_size=batch_size)
+        if not torch.isfinite(clean).all():
+            raise PolyscoreError("enhance: the model returned NaN or infinity; nothing is written, try another preset or seed")
         clean = resample(clean, self.sample_rate, sample_rate, length=noisy.shape[-1])
         out = clean if mix == 1 else mix * clean + (1 - mix) * noisy
         return out.reshape(wave.shape).to(wave)
@@ -201,10 +207,8 @@ class SpeechEnhancer(nn.Module):
         if method.sampler is None:
             return self.codec.decode(self.model(spec), length)
         y = spec[:, None]
-        noise = FrameNoise(
-            [mix_seed(seed, span.channel) for span in spans], [span.start // self.codec.hop for span in spans]
-        )
-        x = sample(
+        noise = FrameNoise([mix_seed(seed, span.channel) for span in spans], [span.start // self.codec.hop for span in spans])
+        x: Tensor = sample(
             method.sampler,
             self.model,
             self.model.process,
@@ -217,7 +221,7 @@ class SpeechEnhancer(nn.Module):
         return self.codec.decode(x[:, 0], length)
 
 
-def _check(wave: Tensor, sample_rate: int, mix: float) -> None:
+def _check(wave: object, sample_rate: int, mix: float) -> None:
     if not isinstance(wave, Tensor) or not wave.is_floating_point() or wave.dim() not in (1, 2) or 0 in wave.shape:
         found = f"{wave.dtype} of shape {tuple(wave.shape)}" if isinstance(wave, Tensor) else type(wave).__name__
         raise InputError(f"enhance: the wave is {found}; expected a real tensor (channels, samples) or (samples,), not empty")

@@ -6,9 +6,9 @@ are mixed linearly over ``context`` samples: neighbours agree there up to small 
 is that signal (equal-power fades would raise it by 3 dB).
 
         core k           |           core k+1
-    ...==================|=====.......          seen by window k,   = kept, . context
-               .......===|======================...
-                      \\__/ mixed over context samples
+    ...==================|===....               window k: it sees all of this, = is kept, . is discarded
+                  ....===|======================...     window k + 1
+                      ^^^^^^ mixed
 
 A wave of at most ``core + context`` samples is one window: the function sees it whole.
 """
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -66,7 +67,7 @@ class Windows:
         cuts = [0, *inner, length]
         return [
             Span(channel, max(0, left - self.context), min(length, right + self.context), left, right)
-            for left, right in zip(cuts[:-1], cuts[1:], strict=True)
+            for left, right in pairwise(cuts)
         ]
 
     def __call__(

@@ -1,0 +1,49 @@
+"""Lightning's checkpoints, written whole or not at all and read without running what is in them."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from polyscore.errors import CheckpointError
+from polyscore.hub.files import atomic_path
+
+__all__ = ["SafeCheckpointIO"]
+
+
+class SafeCheckpointIO(TorchCheckpointIO):
+    """A `CheckpointIO` whose files appear by one rename and hold tensors and plain values only (`weights_only=True`).
+
+    Raises:
+        CheckpointError: a file that is missing, damaged, or holds other objects.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None) -> None:
+        with atomic_path(path) as name:
+            torch.save(checkpoint, name)
+
+    def load_checkpoint(
+        self, path: str | os.PathLike[str], map_location: Any = "cpu", weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        try:
+            found = torch.load(Path(path), map_location=map_location, weights_only=True)
+        except FileNotFoundError:
+            raise CheckpointError(f"checkpoint {path}: there is no such file") from None
+        except pickle.UnpicklingError as error:
+            raise CheckpointError(
+                f"checkpoint {path}: it holds more than tensors and plain values and was not loaded ({_first_line(error)})"
+            ) from error
+        except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+            raise CheckpointError(f"checkpoint {path}: it is damaged ({_first_line(error)})") from error
+        if not isinstance(found, dict) or "state_dict" not in found:
+            raise CheckpointError(f"checkpoint {path}: it is no training checkpoint (no state_dict in it)")
+        return found
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
