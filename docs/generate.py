@@ -20,6 +20,8 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
+import numpy as np
+
 HERE = Path(__file__).resolve().parent
 PART = re.compile(r"(<!-- generated: ([\w. -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 AUTHOR = r"[A-Z][\w'-]+(?:,? (?:and )?[A-Z][\w'-]+)*(?: et al\.)?,? (?:19|20)\d\d"
@@ -46,8 +48,11 @@ def is_role(thing: object) -> bool:
 
 def summary(thing: object) -> str:
     """The first sentence of a docstring, references taken out."""
-    text = inspect.cleandoc(thing.__doc__ or "").split("\n\n")[0].replace("\n", " ")
-    return re.sub(r"\s*\([^()]*(?:et al|arXiv|\d{4})[^()]*\)", "", text).rstrip(".")
+    return without_references(inspect.cleandoc(thing.__doc__ or "").split("\n\n")[0].replace("\n", " ")).rstrip(".")
+
+
+def without_references(text: str) -> str:
+    return re.sub(r"\s*\([^()]*(?:et al|arXiv|\d{4})[^()]*\)", "", text)
 
 
 def citations(thing: object) -> dict[str, str]:
@@ -61,7 +66,10 @@ def reference(thing: type | FunctionType) -> str:
 
     A file names a paper in full once; a class may then say only who and when.
     """
-    own, family = citations(thing), citations(sys.modules[thing.__module__])
+    module = sys.modules[thing.__module__]
+    own, family = citations(thing), citations(module)
+    if inspect.cleandoc(module.__doc__ or "").startswith(f"{thing.__name__}:"):  # the file is about this class alone
+        own = family
     if own:
         return "; ".join(max(text, family.get(who, ""), key=len) for who, text in own.items())
     names = [thing.__name__, *re.findall(r"\b[A-Z][\w-]*[A-Z]\w*", inspect.cleandoc(thing.__doc__ or ""))]
@@ -74,23 +82,21 @@ def squeezed(text: str) -> str:
     return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
-def plain(value: object) -> str:
-    """A default value as one would write it."""
+def shown(name: str, value: object) -> str:
+    """An argument with its default, where the default is short to write."""
     if isinstance(value, float):
-        return f"{value:.6g}"
-    return str(getattr(value, "__name__", None) or repr(value))
+        return f"{name}={value:.6g}"
+    if isinstance(value, FunctionType):
+        return f"{name}={value.__name__}"
+    return f"{name}={value!r}" if value is None or isinstance(value, str | int) else name
 
 
 def arguments(thing: object) -> str:
     """Constructor arguments with their defaults, without the noise law that every process has."""
     if not dataclasses.is_dataclass(thing):
         return ""
-    shown = []
-    for field in dataclasses.fields(thing):
-        if not field.init or field.name == "law":
-            continue
-        shown.append(field.name if field.default is dataclasses.MISSING else f"{field.name}={plain(field.default)}")
-    return f"`{', '.join(shown)}`" if shown else ""
+    fields = [field for field in dataclasses.fields(thing) if field.init and field.name != "law"]
+    return f"`{', '.join(shown(field.name, field.default) for field in fields)}`" if fields else ""
 
 
 # ------------------------------------------------------------------------------------------------ command line
@@ -101,7 +107,8 @@ def options(verb: str) -> str:
     module.add_arguments(parser)
     rows = []
     for action in parser._actions:
-        value = action.metavar or ("" if action.nargs == 0 else action.dest.upper())
+        values = "|".join(map(str, action.choices)) if action.choices else action.dest.upper()
+        value = "" if action.nargs == 0 else str(action.metavar or values)
         name = ", ".join(f"`{option}`" for option in action.option_strings) or f"`{value}`"
         shown = f" `{value}`" if value and action.option_strings else ""
         rows.append((name + shown, (action.help or "").replace("%%", "%")))
@@ -109,13 +116,27 @@ def options(verb: str) -> str:
     return head + "\n\n" + table(("argument", "meaning"), rows)
 
 
+# ------------------------------------------------------------------------------------------------ shipped models
+def card(name: str) -> str:
+    """The card of a shipped model, its headings two levels down."""
+    from polyscore.hub.shipped import find
+
+    folder = find(name)
+    if folder is None:
+        return f"This version ships no model `{name}`; `polyscore models` lists what is there."
+    text = (folder / "card.md").read_text(encoding="utf-8")
+    body = text.split("---\n", 2)[-1] if text.startswith("---\n") else text
+    return re.sub(r"^(#+) ", r"##\1 ", body.strip(), flags=re.MULTILINE)
+
+
 # ------------------------------------------------------------------------------------------------ tables of the core
-PROBE_STEPS = 10
+PROBE_STEPS = 20
 
 
 def title(module: ModuleType) -> str:
     """The first sentence of a module's docstring."""
-    return re.split(r"(?<=[a-z)])[.:](?:\s|$)", inspect.cleandoc(module.__doc__ or "").replace("\n", " "))[0]
+    first = re.split(r"(?<=[a-z)])(?<!et al)[.:](?:\s|$)", inspect.cleandoc(module.__doc__ or "").replace("\n", " "))[0]
+    return without_references(first)
 
 
 def modules(package: ModuleType) -> list[ModuleType]:
@@ -155,7 +176,8 @@ def sampler(thing: Any) -> tuple[str, ...] | None:
     source = reference(thing)
     name, inside = f"`{thing.__name__}`", arguments(thing)
     if hasattr(made, "plan"):
-        plan = made.plan(process, process.default_grid(PROBE_STEPS).tolist())
+        with np.errstate(all="ignore"):  # one table is of interest for its shape here, and infinite at the data
+            plan = made.plan(process, process.default_grid(PROBE_STEPS).tolist())
         noise = "yes" if plan.draws else "no"
         return name, inside, "plan", order, str(plan.nfe), noise, source
     if hasattr(thing, "step") and hasattr(thing, "init"):
@@ -185,6 +207,7 @@ def samplers() -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {"processes": processes, "grids": grids, "samplers": samplers}
+PARTS_OF: dict[str, Callable[[str], str]] = {"options": options, "card": card}
 
 
 def fill(text: str) -> str:
@@ -192,7 +215,7 @@ def fill(text: str) -> str:
 
     def part(match: re.Match[str]) -> str:
         name, _, argument = match[2].partition(" ")
-        body = options(argument) if name == "options" else PARTS[name]()
+        body = PARTS_OF[name](argument) if argument else PARTS[name]()
         return f"{match[1]}\n{body}\n\n{match[3]}"
 
     return PART.sub(part, text)

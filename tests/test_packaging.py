@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 import subprocess
 import sys
+import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,6 +119,27 @@ def test_the_command_line_answers_without_torch() -> None:
     assert answer.stdout.strip() == "[]"
 
 
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_every_requirement_is_pinned(repository: Path) -> None:
+    lines = [line for line in (repository / "constraints.txt").read_text(encoding="utf-8").splitlines() if line[:1] != "#"]
+    assert [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.!]+", line)] == []
+    pinned = {canonical(line.partition("==")[0]) for line in lines}
+    project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *(need for extra in project["optional-dependencies"].values() for need in extra)]
+    names = {canonical(re.match(r"[\w.-]+", need)[0]) for need in wanted}  # type: ignore[index]
+    assert names - pinned - {"polyscore"} == set()
+    assert len(pinned) == len(lines)
+
+
+def test_torch_is_new_enough_to_load_safely(repository: Path) -> None:
+    # weights_only loaders before 2.10 can be made to corrupt memory: GHSA-63cw-57p8-fm3p.
+    project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert "torch>=2.10" in project["dependencies"]
+
+
 # ----------------------------------------------------------------------------------------------- no copied code
 class _Normalised(ast.NodeTransformer):
     """Names of arguments and local variables become their order of appearance; annotations and docstrings go."""
@@ -209,9 +232,13 @@ def test_every_module_says_what_it_exports(repository: Path) -> None:
     silent = []
     for path in sources(repository, "core", "domains"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        names = {target.id for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign)
-                 for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
-                 if isinstance(target, ast.Name)}
+        names = {
+            target.id
+            for node in tree.body
+            if isinstance(node, ast.Assign | ast.AnnAssign)
+            for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+            if isinstance(target, ast.Name)
+        }
         says_something = any(not isinstance(node, ast.Expr) for node in tree.body)
         if says_something and "__all__" not in names and path.name != "__main__.py":
             silent.append(str(path.relative_to(repository)))

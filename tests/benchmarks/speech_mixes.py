@@ -1,10 +1,11 @@
-"""How much a speech enhancer improves 240 mixes of an unseen speaker with unseen noises, and what it does to real recordings.
+"""How much a speech enhancer improves 240 mixes of an unseen speaker with unseen noises, and what it does to real
+recordings.
 
     POLYSCORE_REFERENCE=... python tests/benchmarks/speech_mixes.py [--model speech-16k] [--report FILE.json]
 
-Mixes: 40 clips of the FSDD speaker theo (five digits each, 8 kHz brought to 16 kHz) x {noise5, freesound} x {0, 5, 10} dB, drawn from
-one seed. Sentences: the 13 clean recordings of `speech/` x the same noises x {0, 5, 10} dB. Real: `real/` by DNSMOS. Everything is
-read from the reference folder; nothing of it is used in training.
+Mixes: 40 clips of the FSDD speaker theo (three digits each, 8 kHz brought to 16 kHz) x {noise5, freesound} x {0, 5, 10}
+dB, drawn from one seed. Sentences: the 13 clean recordings of `speech/` x the same noises x {0, 5, 10} dB. Real:
+`real/` by DNSMOS. Everything is read from the reference folder; nothing of it is used in training.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ import soxr
 import torch
 from torch import Tensor
 
+from polyscore.audio.codec import SpectrogramCodec
 from polyscore.audio.metrics import DNSMOS, estoi, pesq, si_ratios, si_sdr
+from polyscore.audio.networks.dualpath import DualPathNet
+from polyscore.audio.pipeline import SpeechEnhancer
 
 RATE = 16000
 LEVELS = (0.0, 5.0, 10.0)
@@ -38,20 +42,16 @@ def read(path: Path) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
 
 
 def digits(root: Path, rng: Rng, count: int = 40) -> list[np.ndarray[tuple[int], np.dtype[np.float64]]]:
-    """`count` clips of five different digits of speaker theo with pauses of 50 to 200 ms."""
+    """`count` clips of three different digits of speaker theo, joined as they were recorded (about 1.1 s)."""
     takes = sorted((root / "fsdd").glob("*_theo_*.wav"))
-    clips = []
-    for _ in range(count):
-        parts = [np.zeros(800)]
-        for k in rng.choice(len(takes), size=5, replace=False):
-            wave = read(takes[int(k)])
-            parts += [0.5 * wave / np.abs(wave).max(), np.zeros(int(rng.integers(800, 3200)))]
-        clips.append(np.concatenate(parts))
-    return clips
+    return [np.concatenate([read(takes[int(k)]) for k in rng.choice(len(takes), size=3, replace=False)]) for _ in range(count)]
 
 
-def mixes(root: Path, clips: list[np.ndarray[tuple[int], np.dtype[np.float64]]], rng: Rng) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """(condition, clean, noisy) for every clip, noise and level; the noise is cut at a random place and repeated if it is short."""
+def mixes(
+    root: Path, clips: list[np.ndarray[tuple[int], np.dtype[np.float64]]], rng: Rng
+) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """(condition, clean, noisy) for every clip, noise and level; the noise is cut at a random place and repeated if it
+    is short."""
     for name in NOISES:
         noise = read(root / "noise" / name)
         for clip in clips:
@@ -99,7 +99,8 @@ def compare(enhance: Enhance, pairs: Iterator[tuple[str, Tensor, Tensor]]) -> di
         }
     result["si_sir"], result["si_sar"] = (float(v) for v in np.mean(ratios, axis=0))
     result["gain_by_condition"] = {
-        c: dict(zip(names, np.nanmean(gain[np.array(conditions) == c], axis=0).tolist(), strict=True)) for c in dict.fromkeys(conditions)
+        c: dict(zip(names, np.nanmean(gain[np.array(conditions) == c], axis=0).tolist(), strict=True))
+        for c in dict.fromkeys(conditions)
     }
     return result
 
@@ -118,21 +119,15 @@ def clean_input(enhance: Enhance, clips: list[np.ndarray[tuple[int], np.dtype[np
 
 
 def load(name: str) -> Enhance:
-    """The wave-to-wave map of a shipped model, a model folder, or a training checkpoint of `PredictorTraining` (averaged weights)."""
-    from polyscore.audio.networks.dualpath import DualPathNet
-
+    """The wave-to-wave map of a shipped model, a model folder, or a `PredictorTraining` checkpoint (its averages)."""
     if name.endswith(".ckpt"):
         state = torch.load(name, weights_only=True, map_location="cpu")["state_dict"]
         network = DualPathNet()
         network.load_state_dict({k.removeprefix("network."): v for k, v in state.items()})
+        enhancer = SpeechEnhancer(network, codec=SpectrogramCodec()).eval()
     else:
-        from polyscore import hub
-
-        model = hub.load(name)
-        assert isinstance(model, DualPathNet)
-        network = model
-    network.eval()
-    return torch.no_grad()(network.enhance)
+        enhancer = SpeechEnhancer.from_pretrained(name)
+    return lambda wave: enhancer.enhance(wave, RATE)
 
 
 def main() -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 from tests.core import hub_models as models
 from torch import nn
 
+from polyscore import noise, processes, samplers
 from polyscore.errors import ConfigError, InputError
 from polyscore.hub import build, config_of
 from polyscore.hub.config import class_path
@@ -25,6 +28,27 @@ def test_a_process_round_trips_through_json_text() -> None:
     assert type(again) is Product
     assert config_of(again) == config
     assert config["init_args"]["leaves"]["x"]["init_args"]["beta_min"] == 0.2
+
+
+def plain_objects() -> list[object]:
+    """One object of every public process, noise law and sampler that can be made without arguments."""
+    found: list[object] = []
+    for package in (processes, noise, samplers):
+        for name in package.__all__:
+            cls = getattr(package, name)
+            if isinstance(cls, type) and dataclasses.is_dataclass(cls):
+                with contextlib.suppress(TypeError, InputError):
+                    found.append(cls())
+    return found
+
+
+@pytest.mark.parametrize("thing", plain_objects(), ids=lambda thing: type(thing).__name__)
+def test_every_process_law_and_sampler_round_trips(thing: object) -> None:
+    config = json.loads(json.dumps(config_of(thing)))
+    assert config["class_path"].count(".") == 2  # as its package exports it
+    again = build(config)
+    assert type(again) is type(thing)
+    assert again == thing or config_of(again) == config
 
 
 def test_a_class_is_named_as_its_package_exports_it() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from polyscore.errors import PolyscoreError
-from polyscore.hub import atomic_directory, atomic_path
+from polyscore.hub import atomic_directory, atomic_path, files
 from polyscore.hub.files import check_writable, readable_size
 
 
@@ -114,11 +114,25 @@ def test_the_old_folder_comes_back_if_the_new_one_cannot_be_moved(tmp_path: Path
         with atomic_directory(final) as folder:
             (folder / "a").write_text("new")
 
+    monkeypatch.setattr(files, "_exchange", lambda one, other: False)
     monkeypatch.setattr(os, "rename", failing)
     with pytest.raises(PolyscoreError, match="input/output error"):
         write()
     assert (final / "a").read_text() == "old"
     assert list(tmp_path.iterdir()) == [final]
+
+
+@pytest.mark.parametrize("system_call", [True, False])
+def test_a_folder_is_replaced_with_and_without_the_system_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system_call: bool
+) -> None:
+    if not system_call:
+        monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+    for text in ("one", "two", "three"):
+        with atomic_directory(tmp_path / "m") as folder:
+            (folder / "a").write_text(text)
+        assert (tmp_path / "m" / "a").read_text() == text
+        assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
 def test_check_writable_leaves_nothing(tmp_path: Path) -> None:

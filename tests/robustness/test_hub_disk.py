@@ -98,7 +98,7 @@ def test_a_disk_that_fills_while_the_weights_are_written(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_file_system(tmp_path: Path) -> None:
+def test_a_full_and_then_a_read_only_file_system(tmp_path: Path) -> None:
     mount = tmp_path / "small"
     mount.mkdir()
     made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(mount)], capture_output=True)
@@ -109,6 +109,12 @@ def test_a_full_file_system(tmp_path: Path) -> None:
             save(mount / "m", models.Tied(200))
         assert list(mount.iterdir()) == []
         save(mount / "m", models.Tied(20))
+        subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
+        with pytest.raises(PolyscoreError, match="the file system is read-only"):
+            save(mount / "m", models.Tied(20))
+        with pytest.raises(PolyscoreError, match="the file system is read-only"):
+            check_writable(mount / "report.json")
+        assert load(mount / "m", allow=ALLOW).width == 20
     finally:
         subprocess.run(["umount", str(mount)], check=True)
 
@@ -125,14 +131,6 @@ def test_a_read_only_folder(tmp_path: Path) -> None:
         tmp_path.chmod(0o755)
 
 
-def test_a_read_only_folder_seen_from_another_user(tmp_path: Path) -> None:
-    # The same for root, whom permissions do not stop: the kernel's own read-only files.
-    if not Path("/proc/version").exists():
-        pytest.skip("needs /proc")
-    with pytest.raises((PolyscoreError, FileNotFoundError), match="proc"), atomic_path("/proc/version/x") as name:
-        name.write_text("")
-
-
 def test_two_processes_that_save_under_one_name(tmp_path: Path, repository: Path) -> None:
     writers = [writer(tmp_path / "m", 64, 40, repository) for _ in range(2)]
     for process in writers:
@@ -144,6 +142,7 @@ def test_two_processes_that_save_under_one_name(tmp_path: Path, repository: Path
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere two renames replace a folder, with a moment between them")
 def test_a_writer_that_is_killed_leaves_a_whole_model(tmp_path: Path, repository: Path) -> None:
     for attempt in range(3):
         target = tmp_path / f"m{attempt}"
@@ -153,10 +152,8 @@ def test_a_writer_that_is_killed_leaves_a_whole_model(tmp_path: Path, repository
         time.sleep(0.005 * attempt)  # another moment of the second save each time
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        # Between the two renames of a replacement there is a moment without the folder; a half one there never is.
-        if target.exists():
-            model = load(target, allow=ALLOW)
-            value = float((target / "card.md").read_text())
-            assert bool((model.encoder.weight == value).all())
+        model = load(target, allow=ALLOW)
+        value = float((target / "card.md").read_text())
+        assert bool((model.encoder.weight == value).all())
         remains = [path.name for path in tmp_path.iterdir() if path.name != target.name and not path.name.startswith("m")]
         assert all(name.startswith(".polyscore-") for name in remains)

@@ -96,7 +96,8 @@ def test_an_archive_with_a_broken_pickle_has_a_kind(tmp_path: Path) -> None:
     path = tmp_path / "x.ckpt"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", b"\x80\x02}q\x00X\x09\x00\x00\x00truncated")
-    assert kind_of(path).name == "zip"
+    assert kind_of(path).name in ("torch", "zip")
+    assert pickle_words(path) <= {"truncated"}
 
 
 # ---------------------------------------------------------------------------------------------------- weights

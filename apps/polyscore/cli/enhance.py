@@ -50,6 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "default": "speech-16k",
             "help": "a shipped model (see `polyscore models`), a saved one, or an SGMSE .ckpt (default: speech-16k)",
         },
+        sampler={
+            "help": "multistep, ode, sde, pc, langevin, predictor, pc-2023, rk45, ode-upstream or sde-upstream "
+            "(default: the preset's)"
+        },
+        steps={"help": "steps of the sampler (default: the preset's)"},
         out={"required": True, "help": "the folder to write to; or a file, for one input file"},
         preset={
             "choices": ("fast", "balanced", "paper"),
@@ -77,6 +82,10 @@ def run(args: argparse.Namespace) -> int:
     from polyscore.audio import SpeechEnhancer
 
     jobs = jobs_of(args.inputs, args.out)
+    if args.plot:
+        from polyscore.audio.spectrogram_plot import check_matplotlib
+
+        check_matplotlib()
     with Report("enhance", args) as report:
         device = flags.device(args.device)
         enhancer = SpeechEnhancer.from_pretrained(args.model, weights=args.weights, device=device)
@@ -126,7 +135,8 @@ def _found(inputs: Iterable[str], out: Path, suffixes: frozenset[str]) -> Iterat
         path = Path(text)
         if path.is_dir():
             root, files = path, sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes)
-            files = [file for file in files if file.is_file() and out.resolve() not in file.resolve().parents]
+            earlier = out.resolve() if path.resolve() in out.resolve().parents else None  # what a run before this one wrote
+            files = [file for file in files if file.is_file() and earlier not in file.resolve().parents]
             if not files:
                 yield path, Path(path.name), f"{path}: the folder holds no audio files ({', '.join(sorted(suffixes))})"
         elif path.exists() or not glob.has_magic(text):

@@ -1,8 +1,8 @@
 """``polyscore evaluate speech --clean DIR --enhanced DIR [--noisy DIR]``: the field's own scores of what a model made.
 
 Files are paired by their path below each folder, without the ending. Each score is given per file (``--out``, a CSV), and as
-mean, standard deviation and bootstrap interval (``--report``). With ``--noisy`` the same scores of the unprocessed files stand beside
-them, and how many files got better.
+mean, standard deviation and bootstrap interval (``--report``). With ``--noisy`` the scores of the unprocessed files stand
+beside them, and how many files got better.
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ def pair(folders: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
     for role, folder in folders.items():
         if not folder.is_dir():
             raise InputError(f"--{role} {folder}: is no folder")
-        files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        files = [file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file()]
+        files = sorted(file for file in files if not file.name.startswith("."))  # what a killed run left behind
         if not files:
             raise InputError(f"--{role} {folder}: holds no audio files ({', '.join(sorted(SUFFIXES))})")
         for file in files:

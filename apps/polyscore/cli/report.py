@@ -10,38 +10,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.metadata
 import json
 import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from polyscore.errors import InputError, PolyscoreError
+from polyscore.cli.intervals import mean, share
+from polyscore.cli.schema import validate
+from polyscore.errors import PolyscoreError
 
 __all__ = ["Report", "Item", "share", "mean", "validate", "version"]
-
-_NULL = type(None)
-KEYS: Mapping[str, tuple[type, ...]] = {
-    "command": (str,),
-    "polyscore": (str, _NULL),
-    "torch": (str, _NULL),
-    "model": (str, _NULL),
-    "seed": (int, _NULL),
-    "device": (str, _NULL),
-    "threads": (int, _NULL),
-    "seconds": (int, float),
-    "cpu_seconds": (int, float),
-    "nfe": (int, float, _NULL),
-    "items": (list,),
-    "metrics": (dict,),
-}
-ITEM_KEYS = ("input", "output", "status", "error", "seconds")
-STATUS = ("done", "skipped", "failed")
 
 
 class Item(dict[str, Any]):
@@ -161,96 +144,13 @@ class Report:
         print(f"polyscore {self.command}: {text}", file=sys.stderr)
 
 
-def share(count: int, n: int) -> dict[str, Any]:
-    """``{"share": count / n, "n": n, "ci95": [low, high]}`` with Wilson's score interval.
-
-    With p = count / n and z = 1.959964: ``(p + z^2 / 2n -+ z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)``; it
-    stays inside [0, 1] and is honest at 0 and at n. Source: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927), 209-212.
-
-    Raises:
-        InputError: not 0 <= count <= n, or n = 0.
-    """
-    if not 0 <= count <= n or n == 0:
-        raise InputError(f"share: {count} of {n}; expected 0 <= count <= n and n > 0")
-    p, z = count / n, 1.959963984540054
-    middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    low, high = (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
-    return {"share": p, "n": n, "ci95": [max(0.0, min(p, low)), min(1.0, max(p, high))]}
-
-
-def mean(values: Sequence[float], *, seed: int = 0, resamples: int = 2000) -> dict[str, Any]:
-    """``{"mean", "std", "n", "ci95"}`` of the finite values; std has n - 1 below; ci95 is the percentile bootstrap.
-
-    The bootstrap draws n of the n values with replacement ``resamples`` times and takes the 2.5 % and 97.5 % quantiles
-    of the means. Source: B. Efron, Ann. Statist. 7 (1979), 1-26. Undefined numbers (n < 1, or std and ci95 at n < 2)
-    are None.
-    """
-    import numpy as np
-
-    x = np.asarray([value for value in values if math.isfinite(value)], dtype=np.float64)
-    n = len(x)
-    if n < 2:
-        return {"mean": float(x[0]) if n else None, "std": None, "n": n, "ci95": None}
-    generator = np.random.default_rng(seed)
-    means = np.array([x[generator.integers(0, n, n)].mean() for _ in range(resamples)])
-    low, high = np.quantile(means, [0.025, 0.975])
-    return {"mean": float(x.mean()), "std": float(x.std(ddof=1)), "n": n, "ci95": [float(low), float(high)]}
-
-
-def validate(report: Mapping[str, Any]) -> None:
-    """Check a report against the schema of docs/report.md.
-
-    Raises:
-        InputError: names every place that breaks it.
-    """
-    wrong = [f"missing '{key}'" for key in KEYS if key not in report]
-    wrong += [f"unknown '{key}'" for key in report if key not in KEYS]
-    for key, kinds in KEYS.items():
-        if key in report and (not isinstance(report[key], kinds) or isinstance(report[key], bool)):
-            expected = " or ".join("null" if kind is _NULL else kind.__name__ for kind in kinds)
-            wrong.append(f"'{key}' is {report[key]!r}, expected {expected}")
-    items = report.get("items")
-    for index, item in enumerate(items if isinstance(items, list) else []):
-        wrong += [f"items[{index}]: {problem}" for problem in _item_problems(item)]
-    wrong += _share_problems("", report)
-    if wrong:
-        raise InputError(f"not a polyscore report: {'; '.join(wrong)}")
-
-
-def _item_problems(item: Mapping[str, Any]) -> Iterator[str]:
-    missing = [key for key in ITEM_KEYS if key not in item]
-    if missing:
-        yield f"missing {', '.join(missing)}"
-        return
-    for key in ("input", "output", "error"):
-        if item[key] is not None and not isinstance(item[key], str):
-            yield f"'{key}' is {item[key]!r}, expected a text or null"
-    if item["status"] not in STATUS:
-        yield f"status is {item['status']!r}, expected one of {', '.join(STATUS)}"
-    if item["status"] == "failed" and not item["error"]:
-        yield "failed without an error"
-    if not isinstance(item["seconds"], (int, float)) or item["seconds"] < 0:
-        yield f"seconds is {item['seconds']!r}, expected a number >= 0"
-
-
-def _share_problems(place: str, value: object) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        if "share" in value:
-            low, high = value.get("ci95") or (math.nan, math.nan)
-            if not (isinstance(value.get("n"), int) and 0 <= low <= value["share"] <= high <= 1):
-                yield f"{place}: a share needs n and ci95 with 0 <= low <= share <= high <= 1"
-        for key, part in value.items():
-            yield from _share_problems(f"{place}.{key}" if place else str(key), part)
-    elif isinstance(value, (list, tuple)):
-        for index, part in enumerate(value):
-            yield from _share_problems(f"{place}[{index}]", part)
-
-
 def version(package: str) -> str | None:
     """The installed version of a package, without importing it; None where it is not installed."""
+    from importlib import metadata  # slow to import
+
     try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
         return None
 
 

@@ -6,8 +6,10 @@ It begins with a block of ``key: value`` lines between two ``---`` lines, which 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from torch import nn
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["card_template", "card_fields", "default_card"]
 

@@ -11,10 +11,12 @@ What a killed process leaves behind are hidden ``.polyscore-*.partial*`` names, 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,8 +73,8 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary folder beside ``path``; on success it becomes ``path``, on any exception it is removed.
 
     An existing folder is replaced only if nothing is lost: every name in it must be written anew, so that a mistyped
-    ``path`` never deletes what this call did not write. Folders cannot be exchanged in one system call everywhere, so
-    the old one is moved aside first and put back if the second move fails.
+    ``path`` never deletes what this call did not write. Linux exchanges the two folders in one system call; where there
+    is none, the old one is moved aside first, and put back if the second move fails.
 
     Raises:
         PolyscoreError: the place cannot be written, is not a folder, or holds other files.
@@ -177,6 +179,8 @@ def _take_place(new: Path, final: Path) -> None:
                         f"cannot replace the folder {final}: it also holds {', '.join(others[:3])}"
                         f"{' and more' if len(others) > 3 else ''}; choose another folder or move these away"
                     )
+                if _exchange(new, final):
+                    return
                 shutil.rmtree(old, ignore_errors=True)
                 os.rename(final, old)  # noqa: PTH104
     except BaseException:
@@ -185,6 +189,13 @@ def _take_place(new: Path, final: Path) -> None:
         raise
     finally:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two folders in one system call, so that neither name is ever free; False where there is no such call."""
+    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
+    here, flag = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return call is not None and call(here, os.fsencode(one), here, os.fsencode(other), flag) == 0
 
 
 def _kind(path: Path) -> str:

@@ -78,7 +78,10 @@ def pickle_words(path: Path) -> set[str]:
 
 
 def _kind_of_folder(path: Path) -> Kind:
-    names = {part.name for part in path.iterdir()}
+    try:
+        names = {part.name for part in path.iterdir()}
+    except OSError as error:
+        return Kind("unknown", f"a folder that cannot be read ({error.strerror})")
     if "config.json" in names and "model.safetensors" in names:
         return Kind("polyscore", "a saved model of polyscore")
     if "model_index.json" in names:
@@ -105,7 +108,7 @@ def _kind_of_json(path: Path) -> Kind:
 def _kind_of_zip(path: Path) -> Kind:
     words = pickle_words(path)
     if "pytorch-lightning_version" in words:
-        return Kind("lightning", "a Lightning training checkpoint (a pickle)")
+        return Kind("lightning", "a Lightning training checkpoint (a pickle; `polyscore fit` writes the model as a folder)")
     if words:
         return Kind("torch", "a torch file (a pickle)")
     return Kind("zip", "a zip archive without tensors")

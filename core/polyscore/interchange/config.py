@@ -10,12 +10,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from polyscore.errors import ConfigError
 from polyscore.interchange.defaults import FIELDS, FOREIGN
 
-__all__ = ["SchedulerConfig", "read_config"]
+__all__ = ["ConfigSource", "SchedulerConfig", "read_config"]
+
+ConfigSource: TypeAlias = "Mapping[str, Any] | str | Path | HasConfig"
+
+
+class HasConfig(Protocol):
+    """A live scheduler object."""
+
+    @property
+    def config(self) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -66,24 +75,36 @@ class SchedulerConfig:
         return ConfigError(f"{self.name}: {field} = {self.get(field)!r} is not covered: {reason}")
 
 
-def read_config(config: Mapping[str, Any] | str | Path) -> SchedulerConfig:
-    """Read a dictionary, a scheduler_config.json, or the folder that holds one (a `scheduler` folder inside it is found, too).
+def read_config(config: ConfigSource) -> SchedulerConfig:
+    """Read a dictionary, a scheduler_config.json, the folder that holds one (or a `scheduler` folder that does), or a scheduler itself.
 
     Raises:
         ConfigError: no such file, no JSON object, no or an unknown `_class_name`, or a field that no scheduler knows.
     """
-    raw = dict(config) if isinstance(config, Mapping) else _load(Path(config))
+    raw = _raw(config)
     name = raw.get("_class_name")
     if not isinstance(name, str) or name not in FIELDS:
-        raise ConfigError(f"scheduler config: _class_name = {name!r}, expected one of {', '.join(sorted(FIELDS))}")
+        hint = "" if "_class_name" in raw else " (the `config` of a live scheduler does not name its class: pass the scheduler)"
+        raise ConfigError(f"scheduler config: _class_name = {name!r}{hint}, expected one of {', '.join(sorted(FIELDS))}")
     own = FIELDS[name]
     unset = set(raw.get("_use_default_values", ()))
     given = {key: value for key, value in raw.items() if not key.startswith("_") and key not in unset}
     for key in given:
         if key not in own and key not in FOREIGN:
-            raise ConfigError(f"{name}: {key} = {given[key]!r} is a field no scheduler is known to have; remove it if it has no effect")
+            raise ConfigError(
+                f"{name}: {key} = {given[key]!r} is a field no scheduler is known to have; remove it if it has no effect"
+            )
     low, high = given.get("sigma_min"), given.get("sigma_max")
     return SchedulerConfig(name, {**own, **{k: v for k, v in given.items() if k in own}}, (low, high))
+
+
+def _raw(config: ConfigSource) -> dict[str, Any]:
+    if isinstance(config, Mapping):
+        return dict(config)
+    if isinstance(config, str | Path):
+        return _load(Path(config))
+    live = {key: value for key, value in dict(config.config).items() if not key.startswith("_")}
+    return {**live, "_class_name": type(config).__name__}
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """Noise sources (where randomness comes from) and noise laws (what a process makes of it)."""
 
+from polyscore.noise.brownian import Brownian
 from polyscore.noise.laws import Masked, NoiseLaw, Normal, Symmetric, ZeroMean
-from polyscore.noise.source import Noise, NoiseLike, Recorded, Seeded, Silent, as_noise
+from polyscore.noise.source import Noise, NoiseLike, Recorded, Seeded, Silent, as_noise, leaf_noise
 
 __all__ = [
+    "Brownian",
     "Masked",
     "Noise",
     "NoiseLaw",
@@ -15,4 +17,5 @@ __all__ = [
     "Symmetric",
     "ZeroMean",
     "as_noise",
+    "leaf_noise",
 ]

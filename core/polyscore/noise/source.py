@@ -14,7 +14,7 @@ from torch import Tensor
 
 from polyscore.errors import InputError
 
-__all__ = ["Noise", "NoiseLike", "Recorded", "Seeded", "Silent", "as_noise"]
+__all__ = ["Noise", "NoiseLike", "Recorded", "Seeded", "Silent", "as_noise", "leaf_noise"]
 
 
 @runtime_checkable
@@ -96,6 +96,12 @@ class Silent:
 
     def __call__(self, like: Tensor, t: object = None, u: object = None) -> Tensor:
         return torch.zeros_like(like)
+
+
+def leaf_noise(noise: Noise, name: str) -> Noise:
+    """The part of a source that serves leaf `name`: `noise.leaf(name)` where the source keeps one path per leaf, else itself."""
+    part = getattr(noise, "leaf", None)
+    return noise if part is None else part(name)
 
 
 def as_noise(noise: NoiseLike) -> Noise:

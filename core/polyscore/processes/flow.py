@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from polyscore.noise import NoiseLaw, Normal
+from polyscore.processes import clocks
 from polyscore.processes.gaussian import Coefs, GaussianProcess
 
 __all__ = ["Flow", "FlowToEndPoint", "LinearInterpolant", "TrigonometricInterpolant"]
@@ -42,6 +43,7 @@ class FlowToEndPoint(GaussianProcess):
     sigma_min: float = 0.0
     sigma_max: float = 0.487
     law: NoiseLaw = field(default_factory=Normal)
+    default_clock = clocks.TIME
 
     def coefs(self, t: Tensor) -> Coefs:
         return Coefs(1 - t, t, (1 - t) * self.sigma_min + t * self.sigma_max)

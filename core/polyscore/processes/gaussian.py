@@ -31,7 +31,7 @@ from torch import Tensor
 
 from polyscore.errors import InputError
 from polyscore.noise import NoiseLaw, NoiseLike, Normal, as_noise
-from polyscore.processes import grids
+from polyscore.processes import clocks, grids
 from polyscore.processes.base import Perturbed
 from polyscore.state import NONE, Given, LeafTime
 
@@ -82,6 +82,7 @@ class GaussianProcess(ABC):
     """x_t = a_t x0 + b_t y + s_t eps, t in [0, 1] from data to noise. Subclasses are frozen dataclasses."""
 
     law: NoiseLaw = Normal()
+    default_clock: clocks.Clock = clocks.ANGLE  # in which multistep samplers interpolate, when the user names no clock
 
     @abstractmethod
     def coefs(self, t: Tensor) -> Coefs:
@@ -104,6 +105,10 @@ class GaussianProcess(ABC):
     def kernel(self, now: Coefs, earlier: Coefs) -> Tensor:
         """k of the forward chain x_t = k x_u + (x0 and y terms) + noise, u < t: a_t / a_u where x0 enters through x_u alone."""
         return now.a / earlier.a
+
+    def std_at_start(self, t: Tensor) -> Tensor:
+        """Standard deviation of the prior at time t: s_t."""
+        return self.coefs(t).s
 
     # --- everything below is derived ---
 
@@ -164,7 +169,7 @@ class GaussianProcess(ABC):
         """x ~ b_t y + s_t eps (OUVE-type processes centre on y itself), shaped like `like` (B, ...)."""
         self._check_end_point(given)
         time = torch.as_tensor(t, dtype=torch.float64)
-        s = _real(self.coefs(time).s.to(like.device), like)
+        s = _real(self.std_at_start(time).to(like.device), like)
         return self.mean_at_start(like, time, given) + s * self.law(as_noise(noise), like, given=given)
 
     def perturb(self, x0: Tensor, t: LeafTime, *, given: Given = NONE, noise: NoiseLike = 0) -> Perturbed:

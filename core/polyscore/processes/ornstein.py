@@ -14,6 +14,7 @@ from torch import Tensor
 
 from polyscore.errors import InputError
 from polyscore.noise import NoiseLaw, Normal
+from polyscore.processes import clocks
 from polyscore.processes.gaussian import Coefs, GaussianProcess
 from polyscore.state import Given
 
@@ -22,6 +23,8 @@ __all__ = ["IRSDE", "OUVE", "OUVP", "OrnsteinUhlenbeck"]
 
 class OrnsteinUhlenbeck(GaussianProcess):
     """Mean-reverting processes; the prior is centred on y, whatever b(1)."""
+
+    default_clock = clocks.LOG_SNR
 
     def mean_at_start(self, like: Tensor, t: Tensor, given: Given) -> Tensor:
         """y: at t = 1 the original systems start at y + s z."""

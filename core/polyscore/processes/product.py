@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from polyscore.errors import InputError
-from polyscore.noise import NoiseLike, as_noise
+from polyscore.noise import NoiseLike, as_noise, leaf_noise
 from polyscore.processes.base import Perturbed, Process
 from polyscore.state import NONE, Given, State, Time, leaf_given, leaf_time
 
@@ -65,13 +65,16 @@ class Product:
     def prior(self, like: State, *, t: float = 1.0, given: Given = NONE, noise: NoiseLike = 0) -> State:
         """Each leaf's prior."""
         state, source = self._check(like), as_noise(noise)
-        return {n: p.prior(state[n], t=t, given=leaf_given(given, n), noise=source) for n, p in self.leaves.items()}
+        return {
+            n: p.prior(state[n], t=t, given=leaf_given(given, n), noise=leaf_noise(source, n)) for n, p in self.leaves.items()
+        }
 
     def perturb(self, x0: State, t: Time, *, given: Given = NONE, noise: NoiseLike = 0) -> Perturbed:
         """Each leaf noised at its time; `.x` and `.eps` are mappings."""
         state, source = self._check(x0), as_noise(noise)
         parts = {
-            n: p.perturb(state[n], leaf_time(t, n), given=leaf_given(given, n), noise=source) for n, p in self.leaves.items()
+            n: p.perturb(state[n], leaf_time(t, n), given=leaf_given(given, n), noise=leaf_noise(source, n))
+            for n, p in self.leaves.items()
         }
         return Perturbed({n: part.x for n, part in parts.items()}, {n: part.eps for n, part in parts.items()})
 
@@ -86,7 +89,7 @@ class Product:
                 out[n] = state[n]
                 continue
             part = _Leaf(prediction.x0[n], None if prediction.eps is None else prediction.eps[n])
-            out[n] = p.transition(state[n], part, now, nxt, eta=eta, given=leaf_given(given, n), noise=source)
+            out[n] = p.transition(state[n], part, now, nxt, eta=eta, given=leaf_given(given, n), noise=leaf_noise(source, n))
         return out
 
     def _check(self, state: State) -> Mapping[str, Any]:

@@ -66,8 +66,9 @@ class BetaTable(GaussianProcess):
             raise InputError("BetaTable: betas must be a non-empty table of numbers in (0, 1]")
         object.__setattr__(self, "betas", tuple(self.betas))
         abar = torch.cumprod(1 - torch.tensor(self.betas, dtype=torch.float64), 0)
-        angle = torch.atan2((1 - abar).sqrt(), abar.sqrt())
-        object.__setattr__(self, "_angles", torch.cat([angle.new_zeros(1), angle]))
+        a, s = abar.sqrt(), (1 - abar).sqrt()
+        object.__setattr__(self, "_angles", torch.cat([a.new_zeros(1), torch.atan2(s, a)]))
+        object.__setattr__(self, "_rests", torch.cat([a.new_full((1,), math.pi / 2), torch.atan2(a, s)]))
 
     def __len__(self) -> int:
         return len(self.betas)
@@ -77,10 +78,29 @@ class BetaTable(GaussianProcess):
         return (torch.as_tensor(index, dtype=torch.float64) + 1) / len(self)
 
     def coefs(self, t: Tensor) -> Coefs:
-        angles: Tensor = self._angles.to(t.device)  # type: ignore[attr-defined]
         place = (t * len(self)).clamp(0, len(self))
         off = place.detach().round() - place.detach()
         place = place + torch.where(off.abs() < 1e-9, off, torch.zeros_like(off))  # nodes are hit exactly
         left = place.detach().floor().clamp(max=len(self) - 1).long()
-        angle = angles[left] + (place - left) * (angles[left + 1] - angles[left])
-        return Coefs(torch.cos(angle), torch.zeros_like(angle), torch.sin(angle))
+        angle, rest = (self._between(table.to(t.device), left, place - left) for table in self._tables())
+        return Coefs(torch.sin(rest), torch.zeros_like(angle), torch.sin(angle))
+
+    def time_at_sigma(self, sigma: float | Tensor) -> Tensor:
+        """The time at which s / a = sigma, exactly; levels beyond the table give its ends."""
+        level = torch.as_tensor(sigma, dtype=torch.float64)
+        angles, rests = (table.to(level.device) for table in self._tables())
+        angle, rest = torch.atan(level), torch.atan(1 / level)
+        left = (torch.searchsorted(-rests, -rest.clamp(float(rests[-1]), float(rests[0])), right=True) - 1).clamp(
+            0, len(self) - 1
+        )
+        low = (angle - angles[left]) / (angles[left + 1] - angles[left])
+        high = (rests[left] - rest) / (rests[left] - rests[left + 1])  # near pi / 2 only the rest is precise
+        return (left + torch.where(level < 1, low, high).clamp(0, 1)) / len(self)
+
+    def _tables(self) -> tuple[Tensor, Tensor]:
+        """atan2(s, a) and atan2(a, s) at the nodes: each is precise where the other is not."""
+        return self._angles, self._rests  # type: ignore[attr-defined]
+
+    @staticmethod
+    def _between(table: Tensor, left: Tensor, weight: Tensor) -> Tensor:
+        return table[left] + weight * (table[left + 1] - table[left])

@@ -5,6 +5,7 @@ Song et al. 2021 (arXiv 2011.13456); Karras et al. 2022 (EDM, arXiv 2206.00364);
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from polyscore.noise import NoiseLaw, Normal
 from polyscore.noise.heavy import StudentT
-from polyscore.processes import grids
+from polyscore.processes import clocks, grids
 from polyscore.processes.gaussian import Coefs, GaussianProcess
 
 __all__ = ["EDM", "PFGMPlusPlus", "VE"]
@@ -33,6 +34,11 @@ class VE(GaussianProcess):
         s = self.sigma_min * (self.sigma_max / self.sigma_min) ** t
         return Coefs(torch.ones_like(t), torch.zeros_like(t), torch.where(t > 0, s, torch.zeros_like(s)))
 
+    def time_at_sigma(self, sigma: float | Tensor) -> Tensor:
+        """t = ln(sigma / sigma_min) / ln(sigma_max / sigma_min), exactly; levels below sigma_min give the smallest t > 0."""
+        level = torch.as_tensor(sigma, dtype=torch.float64) / self.sigma_min
+        return (torch.log(level) / math.log(self.sigma_max / self.sigma_min)).clamp(1e-16, 1)
+
 
 @dataclass(frozen=True)
 class EDM(GaussianProcess):
@@ -41,6 +47,8 @@ class EDM(GaussianProcess):
     sigma_max: float = 80.0
     sigma_min: float = 0.002
     law: NoiseLaw = field(default_factory=Normal)
+
+    default_clock = clocks.NOISE_LEVEL
 
     def default_grid(self, n: int) -> Tensor:
         return grids.Karras(self.sigma_min, self.sigma_max)(self, n)

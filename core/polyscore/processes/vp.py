@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from polyscore.noise import NoiseLaw, Normal
-from polyscore.processes import grids
+from polyscore.processes import clocks, grids
 from polyscore.processes.gaussian import Coefs, GaussianProcess
 
 __all__ = ["VP", "Cosine", "ShortestPath", "SubVP"]
@@ -31,12 +31,21 @@ class VP(GaussianProcess):
     sigma_min: float = 0.0
     law: NoiseLaw = field(default_factory=Normal)
 
+    default_clock = clocks.TIME
+
     def default_grid(self, n: int) -> Tensor:
         return grids.quadratic(self, n)
 
     def coefs(self, t: Tensor) -> Coefs:
         log_a = _log_a(t, self.beta_min, self.beta_max)
         return Coefs(log_a.exp(), torch.zeros_like(t), torch.sqrt(self.sigma_min**2 - torch.expm1(2 * log_a)))
+
+    def time_at_sigma(self, sigma: float | Tensor) -> Tensor:
+        """The root of the quadratic -ln a = L, L = ln((1 + sigma^2) / (1 + sigma_min^2)) / 2, exactly."""
+        level = torch.as_tensor(sigma, dtype=torch.float64) ** 2
+        depth = ((torch.log1p(level) - math.log1p(self.sigma_min**2)) / 2).clamp(0, 1e9)
+        slope = self.beta_max - self.beta_min
+        return (4 * depth / (self.beta_min + torch.sqrt(self.beta_min**2 + 4 * slope * depth))).nan_to_num(nan=0.0).clamp(max=1)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from polyscore.processes import GaussianProcess
+from polyscore.processes.clocks import Clock, Time
 from polyscore.samplers.plan import Coef, Plan, Row, Stage
 
 __all__ = ["Builder", "Node", "Solver", "X0", "eps_form", "nodes_of", "velocity_form"]
@@ -70,6 +71,8 @@ def velocity_form(process: GaussianProcess, node: Node) -> tuple[Number, Number,
 
 
 def _coef(value: Number) -> Coef:
+    if isinstance(value, float):  # also numpy's scalars: the common case, and the table is built on every call of `sample`
+        return float(value)
     array = np.asarray(value, dtype=np.float64)
     return float(array) if array.ndim == 0 else _tuple(array.tolist())
 
@@ -94,6 +97,7 @@ class Builder:
         self._places: dict[int, Node] = {0: self.nodes[0]}
         self._stages: list[Stage] = []
         self._pending: dict[str, Any] = {}
+        self._calls = 0
 
     @property
     def steps(self) -> Iterator[tuple[int, Node, Node]]:
@@ -105,22 +109,49 @@ class Builder:
         return nodes_of(self.process, [t])[0]
 
     def node_at_sigma(self, sigma: Number) -> Node:
-        """The node whose noise level s / a is `sigma`."""
-        return self.node(float(self.process.time_at_sigma(float(sigma))))
+        """The node whose noise level s / a is `sigma`; one level per frequency asks for the mean of the angles atan(sigma)."""
+        if np.ndim(sigma) == 0:
+            return self.node(float(self.process.time_at_sigma(float(sigma))))
+        target, lo, hi = np.arctan(sigma).mean(), 0.0, 1.0
+        for _ in range(60):
+            node = self.node((lo + hi) / 2)
+            lo, hi = (node.t, hi) if np.arctan2(node.s, node.a).mean() < target else (lo, node.t)
+        return self.node(hi)
 
-    def call(self, node: Node, *, read: int = 0, form: tuple[Number, Number, Number] = X0) -> None:
-        """Evaluate the denoiser on register `read` at `node` and remember it in `form`."""
+    def between(self, t: Node, u: Node, fraction: float, clock: Clock) -> Node:
+        """The node at `fraction` of the way from t to u by a clock; t and u themselves at 0 and 1."""
+        if fraction in {0.0, 1.0}:
+            return (t, u)[int(fraction)]
+        now, end = (clock.value(n.t, n.a, n.s) for n in (t, u))
+        place = now + fraction * (end - now)
+        return self.node(float(place)) if isinstance(clock, Time) else self.node_at_sigma(clock.level(self.process, place)[0])
+
+    def call(self, node: Node, *, read: int = 0, form: tuple[Number, Number, Number] = X0) -> int:
+        """Evaluate the denoiser on register `read` at `node`, remember it in `form`, and return the number of the call."""
         if self._pending:
             raise ValueError("Builder: two calls without a move between them")
         level = (_coef(node.a), _coef(node.b), _coef(node.s))
         self._pending = {"at": node.t, "read": read, "level": level, "form": tuple(_coef(c) for c in form)}
+        self._calls += 1
+        return self._calls - 1
+
+    def first_order(self, t: Node, u: Node, *, noise: Number = 0.0, read: int = 0, made: int | None = None) -> None:
+        """Step from register `read` to 0 as DDIM, which is finite at every end; from s_t = 0 it is the kernel's limit.
+
+        `made` is the number of the call at t (remembered as x0), where it is made already.
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):
+            keep = np.where(t.s > 0, u.s / t.s, 0.0)
+        call = self.call(t, read=read) if made is None else made
+        fresh = np.where(t.s > 0, noise, u.s)
+        self.move(u, keep={read: keep}, preds={call: u.a - keep * t.a}, noise=fresh, ends=True)
 
     def move(
         self,
         node: Node,
         *,
         keep: Number | Mapping[int, Number] = 0.0,
-        preds: Sequence[Number] = (),
+        preds: Sequence[Number] | Mapping[int, Number] = (),
         noise: Number = 0.0,
         into: int = 0,
         ends: bool = False,
@@ -131,21 +162,22 @@ class Builder:
 
         Args:
             keep: coefficient of register `into`, or a mapping register -> coefficient.
-            preds: coefficients of the remembered predictions, newest first.
+            preds: coefficients of the remembered predictions, newest first, or by the number of the call.
             noise: coefficient of a fresh draw over the interval from `since` (default: the register's time) to the node's.
             ends: this completes a step of the grid.
             y: coefficient of the end point, where it is not the one that makes z = x - b y exact (Euler-Maruyama in x).
         """
         states = dict(keep) if isinstance(keep, Mapping) else {into: keep}
-        states = {k: c for k, c in states.items() if np.any(np.asarray(c) != 0.0)}
+        states = {k: c for k, c in states.items() if (c != 0.0 if isinstance(c, float) else np.any(np.asarray(c) != 0.0))}
         if y is None:
             y = node.b - sum(c * self._places[k].b for k, c in states.items())
+        ages = ((self._calls - 1 - k, c) for k, c in preds.items()) if isinstance(preds, Mapping) else enumerate(preds)
         before = since if since is not None else self._places[next(iter(states), 0)].t
         self._stages.append(
             Stage(
                 write=into,
                 states=_row(iter(states.items())),
-                preds=_row(enumerate(preds)),
+                preds=_row(iter(ages)),
                 y=_coef(y),
                 noise=_coef(noise),
                 span=(before, node.t),

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from polyscore.denoisers.base import Denoiser, Prediction, begin
 from polyscore.errors import InputError
-from polyscore.noise import Noise, NoiseLike, as_noise
+from polyscore.noise import Noise, NoiseLike, as_noise, leaf_noise
 from polyscore.processes import Product
 from polyscore.processes.grids import Grid
 from polyscore.samplers.builder import Solver
@@ -135,9 +135,7 @@ def execute(
     return x
 
 
-def _plans(
-    sampler: Any, process: Any, times: list[float], init: State, held: Mapping[str, Tensor]
-) -> Mapping[str, Plan | None]:
+def _plans(sampler: Any, process: Any, times: list[float], init: State, held: Mapping[str, Tensor]) -> Mapping[str, Plan | None]:
     if not isinstance(init, Mapping):
         return {"": sampler if isinstance(sampler, Plan) else sampler.plan(process, times)}
     if not isinstance(process, Product):
@@ -203,6 +201,7 @@ def _run(
         _Leaf(n, p, x[n] if joint else x, (process[n] if joint else process).law, leaf_given(given, n) if joint else given)  # type: ignore[index, arg-type]
         for n, p in plans.items()
     ]
+    sources = {leaf.name: leaf_noise(source, leaf.name) if joint else source for leaf in leaves}
     moving = [(leaf, leaf.plan) for leaf in leaves if leaf.plan is not None]
     fixed = [leaf for leaf in leaves if leaf.plan is None]
     for leaf, plan in moving:
@@ -229,7 +228,7 @@ def _run(
                 prediction = denoiser(leaf.registers[stages[0].read], stages[0].at, given)
                 leaf.remember(stages[0], prediction.x0, prediction.eps, plan.history)
         for (leaf, _), stage in zip(moving, stages, strict=True):
-            leaf.write(stage, source)
+            leaf.write(stage, sources[leaf.name])
         if stages[0].ends is not None:
             i, inner = i + 1, 0
             wrote = {leaf.name: leaf.registers[stage.write] for (leaf, _), stage in zip(moving, stages, strict=True)}

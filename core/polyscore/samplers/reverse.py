@@ -5,13 +5,14 @@ Forward dx = (f x + h y) dt + g dw has the reverse-time family (Anderson 1982; S
     dx = [f x + h y - (1 + eta^2)/2 g^2 score] dt + eta g dw,        score = (a x0 + b y - x) / s^2,
 
 eta = 1 the reverse SDE, eta = 0 the probability flow. A *discretisation* turns it into increments F, H, G^2 over each step:
-x <- x - F x - H y + (1 + eta^2)/2 G^2 score + eta G z. It is not the exact step (that is `DDIM(eta)`): it is what the originals do.
+x <- x - F x - H y + (1 + eta^2)/2 G^2 score + eta G z. This is what the originals do; the exact step is `DDIM(eta)`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -22,7 +23,15 @@ from polyscore.processes import VE, VP, GaussianProcess
 from polyscore.samplers.builder import Builder
 from polyscore.samplers.plan import Plan
 
-__all__ = ["Discretisation", "Increments", "ReverseDiffusion", "ScoreSDEAncestral", "per_count", "per_interval", "score_sde_tables"]
+__all__ = [
+    "Discretisation",
+    "Increments",
+    "ReverseDiffusion",
+    "ScoreSDEAncestral",
+    "per_count",
+    "per_interval",
+    "score_sde_tables",
+]
 
 
 class Increments(NamedTuple):
@@ -37,20 +46,22 @@ Discretisation: TypeAlias = Callable[[GaussianProcess, Sequence[float]], Sequenc
 
 
 def _scaled(process: GaussianProcess, times: Sequence[float], lengths: Sequence[float]) -> list[Increments]:
-    f, h, g2 = (r.numpy() for r in process.rates(torch.tensor(times[:-1], dtype=torch.float64))[3:])
-    out = [Increments(f[i] * d, h[i] * d, g2[i] * d) for i, d in enumerate(lengths)]
-    bad = [times[i] for i, inc in enumerate(out) if not all(np.isfinite(part).all() for part in inc)]
-    if bad:
+    rates = process.rates(torch.tensor(times[:-1], dtype=torch.float64))
+    dt = torch.tensor(lengths, dtype=torch.float64)
+    f, h, g2 = (rate * dt.reshape(-1, *[1] * (rate.ndim - 1)) for rate in (rates.f, rates.h, rates.g2))
+    finite = torch.isfinite(f + h + g2).flatten(1).all(1) if f.ndim > 1 else torch.isfinite(f + h + g2)
+    if not finite.all():
+        bad = times[int(finite.int().argmin())]
         raise InputError(
-            f"reverse diffusion: the SDE of {type(process).__name__} has no finite drift at t = {bad[0]:.6g}; "
-            "start the grid below it, or use DDIM(eta), whose step is exact"
+            f"reverse diffusion: the SDE of {type(process).__name__} has no finite rates at t = {bad:.6g}; start the grid "
+            "below it, or use DDIM(eta), whose step is exact"
         )
-    return out
+    return [Increments(*row) for row in zip(f.numpy(), h.numpy(), g2.numpy(), strict=True)]
 
 
 def per_interval(process: GaussianProcess, times: Sequence[float]) -> list[Increments]:
     """F = f dt, H = h dt, G^2 = g^2 dt at the step's start, dt = t_i - t_(i+1). On `grids.SGMSE(t_eps)` the last dt is t_eps."""
-    return _scaled(process, times, [t - u for t, u in zip(times[:-1], times[1:], strict=True)])
+    return _scaled(process, times, [t - u for t, u in pairwise(times)])
 
 
 def per_count(process: GaussianProcess, times: Sequence[float]) -> list[Increments]:
@@ -73,7 +84,8 @@ def score_sde_tables(process: GaussianProcess, times: Sequence[float]) -> list[I
         betas = np.linspace(process.beta_min / n, process.beta_max / n, n)
         if betas[-1] > 1:
             raise InputError(
-                f"score_sde_tables: beta is {betas[-1]:.3g} > 1 with {n} steps; take at least {int(np.ceil(process.beta_max))} steps"
+                f"score_sde_tables: beta reaches {betas[-1]:.3g} > 1 with {n} steps; "
+                f"expected at least {int(np.ceil(process.beta_max))} steps"
             )
         return [Increments(np.sqrt(1 - betas[k]) - 1, 0.0, betas[k]) for k in index]
     if isinstance(process, VE):
@@ -84,7 +96,7 @@ def score_sde_tables(process: GaussianProcess, times: Sequence[float]) -> list[I
 
 @dataclass(frozen=True)
 class ReverseDiffusion:
-    """x <- (1 - F) x - H y + (1 + eta^2)/2 G^2 score + eta G z (Song et al. 2021, algorithms 2 and 3; the predictor of SGMSE and GDSS).
+    """x <- (1 - F) x - H y + (1 + eta^2)/2 G^2 score + eta G z: the predictor of SGMSE and GDSS (Song et al. 2021, appendix E).
 
     With `per_count` it is GDSS's and score_sde's Euler-Maruyama, with `score_sde_tables` their "reverse diffusion".
     """
@@ -107,8 +119,8 @@ class ReverseDiffusion:
 class ScoreSDEAncestral:
     """x <- (x + G^2 score) / (1 + F) + G z: ancestral sampling of a VP table with variance beta (Song et al. 2021, appendix F).
 
-    Here 1 + F = sqrt(1 - beta). It uses the larger of the two variances of Ho et al. 2020; score_sde's rule for VE is the posterior
-    itself, `DDPM()` on the process's own grid.
+    Here 1 + F = sqrt(1 - beta). It uses the larger of the two variances of Ho et al. 2020; score_sde's rule for VE is the
+    posterior itself, `DDPM()` on the process's own grid.
     """
 
     discretise: Discretisation = score_sde_tables

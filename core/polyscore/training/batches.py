@@ -43,11 +43,11 @@ def as_batch(batch: Any) -> Batch:
 
 @dataclass(frozen=True)
 class DropCondition:
-    """Replaces the condition of a share `rate` of the samples by `null`, which teaches a network to do without (Ho and Salimans 2022, arXiv 2207.12598).
+    """Replaces the condition of a share `rate` of the samples by `value`, which teaches a network to do without (Ho and Salimans 2022, arXiv 2207.12598).
 
     Args:
         rate: share of the samples, in [0, 1].
-        null: the value that means "no condition", broadcast to a sample's condition: the number of classes for labels, 0 for embeddings.
+        value: the one that means "no condition", broadcast to a sample's condition: the number of classes for labels, 0 for embeddings.
         keys: for a mapping as condition, the entries to replace; all by default.
 
     Raises:
@@ -55,7 +55,7 @@ class DropCondition:
     """
 
     rate: float = 0.1
-    null: float = 0.0
+    value: float = 0.0
     keys: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -69,7 +69,9 @@ class DropCondition:
             dropped = self._decide(size, generator)
             return {k: self._replace(v, dropped) if self.keys is None or k in self.keys else v for k, v in cond.items()}
         if not isinstance(cond, Tensor):
-            raise InputError(f"DropCondition: the batch's cond is {type(cond).__name__}, expected a tensor or a mapping of tensors")
+            raise InputError(
+                f"DropCondition: the batch's cond is {type(cond).__name__}, expected a tensor or a mapping of tensors"
+            )
         return self._replace(cond, self._decide(len(cond), generator))
 
     def _decide(self, size: int, generator: torch.Generator) -> Tensor:
@@ -77,4 +79,6 @@ class DropCondition:
 
     def _replace(self, cond: Tensor, dropped: Tensor) -> Tensor:
         shape = (len(cond), *[1] * (cond.ndim - 1))
-        return torch.where(dropped.to(cond.device).view(shape), torch.as_tensor(self.null, dtype=cond.dtype, device=cond.device), cond)
+        return torch.where(
+            dropped.to(cond.device).view(shape), torch.as_tensor(self.value, dtype=cond.dtype, device=cond.device), cond
+        )

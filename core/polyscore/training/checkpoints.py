@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from polyscore.errors import CheckpointError
 from polyscore.hub.files import atomic_path
 
-__all__ = ["SafeCheckpointIO"]
+__all__ = ["LastCheckpoint", "SafeCheckpointIO"]
 
 
 class SafeCheckpointIO(TorchCheckpointIO):
@@ -43,6 +44,20 @@ class SafeCheckpointIO(TorchCheckpointIO):
         if not isinstance(found, dict) or "state_dict" not in found:
             raise CheckpointError(f"checkpoint {path}: it is no training checkpoint (no state_dict in it)")
         return found
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """Keeps `folder/last.ckpt`, written anew at the end of every n-th epoch: the place to resume at."""
+
+    def __init__(self, folder: str, every_n_epochs: int = 1) -> None:
+        super().__init__(
+            dirpath=folder,
+            filename="last",
+            save_top_k=1,
+            every_n_epochs=every_n_epochs,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
 
 
 def _first_line(error: BaseException) -> str:

@@ -6,9 +6,10 @@ pairing with the data changes, and trajectories cross less. Assignments are exac
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,14 +19,16 @@ from polyscore.errors import InputError, MissingExtraError
 __all__ = ["Coupling", "Immiscible", "Independent", "MiniBatchOT", "WithinClass"]
 
 
-class Coupling(Protocol):
-    """`coupling(x0, noise, cond)` -> p (B,), a permutation of the batch; `noise` is white, shaped like x0 (B, ...)."""
+class Coupling(ABC):
+    """Pairs the samples of a batch with draws."""
 
-    def __call__(self, x0: Tensor, noise: Tensor, cond: Any = None) -> Tensor: ...
+    @abstractmethod
+    def __call__(self, x0: Tensor, noise: Tensor, cond: Any = None) -> Tensor:
+        """p (B,), a permutation of the batch; `noise` is white, shaped like x0 (B, ...); `cond` is the samples' condition."""
 
 
 @dataclass(frozen=True)
-class Independent:
+class Independent(Coupling):
     """Each sample keeps its own draw."""
 
     def __call__(self, x0: Tensor, noise: Tensor, cond: Any = None) -> Tensor:
@@ -33,7 +36,7 @@ class Independent:
 
 
 @dataclass(frozen=True)
-class MiniBatchOT:
+class MiniBatchOT(Coupling):
     """min_p sum_i |x0_i - noise_p(i)|^2: the optimal transport plan of the batch (Tong et al. 2023, arXiv 2302.00482; Pooladian et al. 2023, arXiv 2304.14772)."""
 
     def __call__(self, x0: Tensor, noise: Tensor, cond: Any = None) -> Tensor:
@@ -41,7 +44,7 @@ class MiniBatchOT:
 
 
 @dataclass(frozen=True)
-class Immiscible:
+class Immiscible(Coupling):
     """min_p sum_i |x0_i - noise_p(i)|: Immiscible Diffusion's assignment (Li et al. 2024, arXiv 2406.12303), for any process."""
 
     def __call__(self, x0: Tensor, noise: Tensor, cond: Any = None) -> Tensor:
@@ -49,7 +52,7 @@ class Immiscible:
 
 
 @dataclass(frozen=True)
-class WithinClass:
+class WithinClass(Coupling):
     """The coupling of each class on its own.
 
     Assigning across classes makes the noise depend on the class, which sampling with a requested class does not know; within a class

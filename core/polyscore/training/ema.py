@@ -8,10 +8,11 @@ and a profile is the function d:
 
     Constant   d
     Warmup     min(d, (1 + n) / (10 + n))                  torch-ema; SGMSE+, StoRM, GDSS
-    Power      (1 - 1 / n)^(gamma + 1)                     Karras, Aittala, Lehtinen, Hellsten, Aila, Laine 2024 (EDM2), arXiv 2312.02696
+    Power      (1 - 1 / n)^(gamma + 1)                     Karras, Aittala, Lehtinen, Hellsten, Aila, Laine 2024 (EDM2),
+    arXiv 2312.02696
 
-The average starts from the initial weights. Up to `start_step` it is a copy of the weights, so that validation and checkpoints before that
-step see the raw weights.
+The average starts from the initial weights. Up to `start_step` it is a copy of the weights, so that validation and
+checkpoints before that step see the raw weights.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -54,7 +54,7 @@ class Constant(Profile):
 
 @dataclass(frozen=True)
 class Warmup(Profile):
-    """A decay that rises to `value`, min(value, (1 + n) / (10 + n)), so that early updates forget the initial weights."""
+    """A decay that rises to `value`, so that early updates forget the initial weights: min(value, (1 + n) / (10 + n))."""
 
     value: float = 0.999
 
@@ -67,10 +67,10 @@ class Warmup(Profile):
 
 @dataclass(frozen=True)
 class Power(Profile):
-    """The power-function average of EDM2: the weight of step k in the average after step n is proportional to (k / n)^gamma.
+    """The power-function average of EDM2: after step n, step k weighs in proportion to (k / n)^gamma.
 
-    Its standard deviation, as a share of the training so far, is sqrt((gamma + 1) / ((gamma + 2)^2 (gamma + 3))); gamma 6.94 gives
-    0.1 and 16.97 gives 0.05. `Power.from_width` inverts this.
+    Its standard deviation, as a share of the training so far, is sqrt((gamma + 1) / ((gamma + 2)^2 (gamma + 3))); gamma
+    6.94 gives 0.1 and 16.97 gives 0.05. `Power.from_width` inverts this.
     """
 
     gamma: float = 6.94
@@ -108,13 +108,14 @@ def _check_share(name: str, value: float) -> None:
 class EMA(WeightAveraging):
     """Average the weights with `profile`; validation, testing and the saved `state_dict` use the average.
 
-    Buffers are copied, not averaged. A checkpoint keeps the raw weights beside the average, so that training resumes exactly.
+    Buffers are copied, not averaged. A checkpoint keeps the raw weights beside the average, so that training resumes
+    exactly.
 
     Raises:
         InputError: `start_step` is negative.
     """
 
-    def __init__(self, profile: Profile = Warmup(), start_step: int = 0, device: str | None = None) -> None:  # noqa: B008
+    def __init__(self, profile: Profile = Warmup(), start_step: int = 0, device: str | None = None) -> None:
         if start_step < 0:
             raise InputError(f"EMA: start_step is {start_step}; expected 0 or more")
         self.profile, self.start_step = profile, start_step
@@ -131,6 +132,6 @@ class EMA(WeightAveraging):
         with torch.no_grad():
             for average, weight in zip(averages, weights, strict=True):
                 if average.is_floating_point() or average.is_complex():
-                    average.lerp_(cast(Tensor, weight.to(average.device)), share)
+                    average.lerp_(weight.to(average.device), share)
                 else:
                     average.copy_(weight)

@@ -41,9 +41,7 @@ class Objective(ABC):
     def scale(self, process: GaussianProcess, t: Tensor) -> Tensor:
         """c(t), float64, of t's shape (plus that of per-frequency coefficients)."""
 
-    def __call__(
-        self, denoiser: Denoiser, process: Any, x0: State, *, t: Time, given: Given = NONE, noise: NoiseLike = 0
-    ) -> Any:
+    def __call__(self, denoiser: Denoiser, process: Any, x0: State, *, t: Time, given: Given = NONE, noise: NoiseLike = 0) -> Any:
         """Noise the data, denoise it, and compare.
 
         Args:

@@ -1,9 +1,9 @@
 """Generation through `Trainer.predict`: one process or many, one folder of shards.
 
-    shards = Shards(folder, count=100_000, size=256, settings={"seed": 0})
-    shards.create()
-    trainer = Trainer(devices=8, callbacks=[ShardWriter(shards)], logger=False)
-    trainer.predict(Generation(make), DataLoader(MissingShards(shards), batch_size=None), return_predictions=False)
+shards = Shards(folder, count=100_000, size=256, settings={"seed": 0})
+shards.create()
+trainer = Trainer(devices=8, callbacks=[ShardWriter(shards)], logger=False)
+trainer.predict(Generation(make), DataLoader(MissingShards(shards), batch_size=None), return_predictions=False)
 """
 
 from __future__ import annotations
@@ -42,6 +42,17 @@ class ShardWriter(BasePredictionWriter):
         self.shards = shards
 
     def write_on_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, prediction: Any, batch_indices: Any, batch: Any, batch_idx: int, dataloader_idx: int
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        prediction: Any,
+        batch_indices: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
     ) -> None:
         self.shards.write(int(batch[0]) // self.shards.size, prediction)
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Wait for all processes: afterwards every shard is there."""
+        trainer.strategy.barrier("shards")

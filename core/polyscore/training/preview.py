@@ -60,7 +60,9 @@ class SamplePreview(Callback):
         read = pl_module.to_batch if isinstance(pl_module, ScoreTraining) else as_batch
         x0, given, _ = read(batch)
         if not isinstance(pl_module, ScoreTraining) or isinstance(x0, Mapping) or x0.ndim < 3:
-            raise ConfigError("SamplePreview draws tensor states with height and width of a ScoreTraining; take it out of the callbacks")
+            raise ConfigError(
+                "SamplePreview draws tensor states with height and width of a ScoreTraining; take it out of the callbacks"
+            )
         self._first = x0[: self.count], Given(*(_head(value, self.count) for value in given))
 
     @torch.no_grad()

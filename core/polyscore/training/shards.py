@@ -103,7 +103,9 @@ class Shards:
         try:
             return load_file(self.path(shard))
         except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"{self.path(shard)} cannot be read ({error}); delete it and run again with --resume") from error
+            raise CheckpointError(
+                f"{self.path(shard)} cannot be read ({error}); delete it and run again with --resume"
+            ) from error
 
 
 class MissingShards(Dataset[Tensor]):
@@ -131,7 +133,9 @@ def gather(folder: str | os.PathLike[str]) -> dict[str, Tensor]:
     shards = Shards(place, int(manifest["count"]), int(manifest["size"]), manifest)
     missing = shards.missing()
     if missing:
-        raise CheckpointError(f"{place}: {len(missing)} of {len(shards)} shards are missing, the first is {missing[0]}; resume the run")
+        raise CheckpointError(
+            f"{place}: {len(missing)} of {len(shards)} shards are missing, the first is {missing[0]}; resume the run"
+        )
     parts = [shards.read(shard) for shard in range(len(shards))]
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 

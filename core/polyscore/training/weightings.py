@@ -2,13 +2,13 @@ r"""Weightings w(t) of a denoising loss; each multiplies the loss of the space i
 
 One change of space is one change of weighting: the errors of all predictions are multiples of the error of x0 (see
 `polyscore.training.objectives`), so `X0Loss(weight=MinSNR(5))` and an eps loss with min(SNR, 5) / SNR are the same loss.
-A weighting is any callable (process, t) -> w, w of t's shape; with snr = (a / s)^2 and sigma = s / a.
+Here snr = (a / s)^2 and sigma = s / a.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -28,14 +28,16 @@ __all__ = [
 ]
 
 
-class Weighting(Protocol):
-    """w(t) > 0, float64, of t's shape."""
+class Weighting(ABC):
+    """w(t) > 0."""
 
-    def __call__(self, process: GaussianProcess, t: Tensor) -> Tensor: ...
+    @abstractmethod
+    def __call__(self, process: GaussianProcess, t: Tensor) -> Tensor:
+        """w, float64, of t's shape (plus that of per-frequency coefficients)."""
 
 
 @dataclass(frozen=True)
-class ConstantWeight:
+class ConstantWeight(Weighting):
     """w = value."""
 
     value: float = 1.0
@@ -45,7 +47,7 @@ class ConstantWeight:
 
 
 @dataclass(frozen=True)
-class Variance:
+class Variance(Weighting):
     """w = s^2: makes the score loss the eps loss (Song and Ermon 2019, arXiv 1907.05600)."""
 
     def __call__(self, process: GaussianProcess, t: Tensor) -> Tensor:
@@ -53,7 +55,7 @@ class Variance:
 
 
 @dataclass(frozen=True)
-class Likelihood:
+class Likelihood(Weighting):
     """w = g(t)^2: with the score loss, a bound of the negative log-likelihood (Song et al. 2021, arXiv 2101.09258)."""
 
     def __call__(self, process: GaussianProcess, t: Tensor) -> Tensor:
@@ -61,7 +63,7 @@ class Likelihood:
 
 
 @dataclass(frozen=True)
-class SNR:
+class SNR(Weighting):
     """w = snr: makes the x0 loss the eps loss."""
 
     def __call__(self, process: GaussianProcess, t: Tensor) -> Tensor:
@@ -69,7 +71,7 @@ class SNR:
 
 
 @dataclass(frozen=True)
-class TruncatedSNR:
+class TruncatedSNR(Weighting):
     """w = max(snr, 1), for the x0 loss (Salimans and Ho 2022, arXiv 2202.00512)."""
 
     def __call__(self, process: GaussianProcess, t: Tensor) -> Tensor:
@@ -77,7 +79,7 @@ class TruncatedSNR:
 
 
 @dataclass(frozen=True)
-class MinSNR:
+class MinSNR(Weighting):
     """w = min(snr, gamma), for the x0 loss (Hang et al. 2023, arXiv 2303.09556)."""
 
     gamma: float = 5.0
@@ -87,7 +89,7 @@ class MinSNR:
 
 
 @dataclass(frozen=True)
-class P2:
+class P2(Weighting):
     """w = 1 / (k + snr)^gamma, for the eps loss (Choi et al. 2022, arXiv 2204.00227)."""
 
     gamma: float = 1.0
@@ -98,7 +100,7 @@ class P2:
 
 
 @dataclass(frozen=True)
-class EDMWeight:
+class EDMWeight(Weighting):
     """w = (sigma^2 + sd^2) / (sigma sd)^2, for the x0 loss: 1 / c_out^2 of EDM (Karras et al. 2022, arXiv 2206.00364)."""
 
     sigma_data: float = 0.5

@@ -1,13 +1,14 @@
 """Waves to compressed complex spectrograms and back.
 
-The short-time Fourier transform S (periodic window of length `n_fft`, centred, reflected at the ends, one-sided, not normalised) is
-compressed in magnitude and keeps its phase:
+The short-time Fourier transform S (periodic window of length `n_fft`, centred, reflected at the ends, one-sided, not
+normalised) is compressed in magnitude and keeps its phase:
 
     exponent   X = factor |S|^e exp(i arg S)          S = |X / factor|^(1/e) exp(i arg X)
     log        X = factor log(1 + |S|) exp(i arg S)   S = (exp(|X / factor|) - 1) exp(i arg X)
     none       X = S (no factor)
 
-The one constraint: a wave shorter than the reflection needs is padded with zeros first, and `decode` is given the length it had.
+The one constraint: a wave shorter than the reflection needs is padded with zeros first, and `decode` is given the
+length it had.
 
 Source: Richter, Welker, Lemercier, Lay, Gerkmann 2023, arXiv 2208.05830 (SGMSE+).
 """
@@ -28,7 +29,9 @@ __all__ = ["SpectrogramCodec", "pad_frames"]
 
 @dataclass(frozen=True)
 class SpectrogramCodec:
-    """The codec of SGMSE+; the defaults are those at 16 kHz (at 48 kHz: n_fft 1534, hop 384, factor .065, exponent .667).
+    """The codec of SGMSE+ at 16 kHz by default.
+
+    At 48 kHz it has n_fft 1534, hop 384, factor 0.065 and exponent 0.667.
 
     Raises:
         InputError: an argument outside its range.
@@ -66,7 +69,7 @@ class SpectrogramCodec:
         return self.forward_transform(self.stft(wave))
 
     def decode(self, spec: Tensor, length: int) -> Tensor:
-        """Compressed spectrogram (..., F, T) to a wave (..., length); the inverse of `encode` for the `length` it was given."""
+        """Compressed spectrogram (..., F, T) to a wave (..., length): the inverse of `encode`."""
         return self.istft(self.back_transform(spec), length)
 
     def stft(self, wave: Tensor) -> Tensor:
@@ -85,7 +88,7 @@ class SpectrogramCodec:
         return spec.reshape(*wave.shape[:-1], *spec.shape[-2:])
 
     def istft(self, spec: Tensor, length: int) -> Tensor:
-        """Wave (..., length) of a plain spectrogram (..., F, T); frames past `length` are dropped before the overlap-add."""
+        """Wave (..., length) of a plain spectrogram (..., F, T), whose frames past `length` are dropped first."""
         kept = spec[..., : self.frames(length)]
         flat = kept.reshape(-1, *kept.shape[-2:])
         window = self._window(flat.real)

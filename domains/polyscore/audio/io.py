@@ -13,16 +13,21 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import soundfile
-import soxr
 import torch
 from torch import Tensor
 
-from polyscore.errors import InputError
+from polyscore.errors import InputError, MissingExtraError
 from polyscore.hub.files import atomic_path
+
+try:
+    import soundfile
+    import soxr
+except ImportError as error:
+    raise MissingExtraError(f"sound files need the package {error.name}: pip install 'polyscore[audio]'") from error
 
 __all__ = ["SUFFIXES", "AudioFormat", "format_for", "read", "resample", "write"]
 
@@ -109,14 +114,17 @@ def write(path: str | os.PathLike[str], wave: Tensor, form: AudioFormat) -> None
     if wave.dim() != 2 or wave.shape[0] != form.channels:
         raise InputError(f"{path}: the wave has shape {tuple(wave.shape)}; expected ({form.channels}, samples)")
     samples = wave.detach().to("cpu", torch.float32).T.contiguous().numpy()
+    # Encoded in memory: of a full disk libsndfile says "System error" at best, and nothing if it fills while an encoder closes.
+    encoded = BytesIO()
+    try:
+        soundfile.write(encoded, samples, form.rate, subtype=form.subtype, format=form.container)
+    except (soundfile.LibsndfileError, ValueError) as error:
+        raise InputError(
+            f"{path}: cannot be written as {form.container} {form.subtype} with {form.channels} channels at "
+            f"{form.rate} Hz ({_reason(error)}); choose another format, wav for instance"
+        ) from error
     with atomic_path(path) as name:
-        try:
-            soundfile.write(name, samples, form.rate, subtype=form.subtype, format=form.container)
-        except (soundfile.LibsndfileError, ValueError) as error:
-            raise InputError(
-                f"{path}: cannot be written as {form.container} {form.subtype} with {form.channels} channels at "
-                f"{form.rate} Hz ({_reason(error)}); choose another format, wav for instance"
-            ) from error
+        name.write_bytes(encoded.getbuffer())
 
 
 def format_for(path: str | os.PathLike[str], form: AudioFormat) -> AudioFormat:

@@ -1,33 +1,183 @@
 """How an enhancement model is run: named presets and samplers, each a sampler, a time grid and a number of steps.
 
-| sampler | mean-reverting processes (OUVE, ...) | bridges |
+| sampler | what it is | calls for N steps |
 |---|---|---|
-| "multistep" | exponential integrator of order 2 in t, then a final denoising | the same |
-| "ode" / "sde" | first order: probability flow / exact posterior (eta 0 / 1) | the bridge's ODE / SDE sampler |
+| "multistep" | exponential integrator of order 2 in t on the probability flow, its last step a denoising | N + 1, bridges N |
+| "ode" | the same of order 1: DDIM, the bridge's ODE sampler | N |
+| "sde" | the exact posterior, DDIM with eta 1: the bridge's SDE sampler | N |
+| "pc" | reverse diffusion with a step of annealed Langevin dynamics (SGMSE's `ald`, snr 0.5) before each | 2 N |
+| "langevin" | the same with Langevin steps sized by norms, per sample (snr 0.5) | 2 N |
+| "predictor" | reverse diffusion alone | N |
+| "pc-2023" | "pc" with the steps of 1 / N on any grid, as SGMSE had until 2023 and StoRM has | 2 N |
+| "rk45" | adaptive Runge-Kutta on the probability flow (errors 1e-5), then a denoising; has no number of steps | as needed |
+| "ode-upstream", "sde-upstream" | the bridge samplers of the original code: the network sees the state with the *next* time | N |
 
-| preset | mean-reverting | bridge |
-|---|---|---|
-| "fast" | multistep, 5 calls | ode, 3 calls |
-| "balanced" | multistep, 10 calls | ode, 8 calls |
-| "paper" | pc, the published number of steps (30: 60 calls) | ode, the published number of steps |
+On a mean-reverting process "multistep" begins with a call that recentres the state (`Recentred`).
+"pc", "pc-2023", "langevin", "predictor" and "rk45" need a drift that is finite at t = 1, which bridges lack.
+
+| preset | mean-reverting process (OUVE) | bridge | predictor |
+|---|---|---|---|
+| "fast" | multistep, 4 steps (5 calls) | ode, 4 steps | one call |
+| "balanced" | multistep, 9 steps (10 calls) | ode, 8 steps | one call |
+| "paper" | pc, 30 steps or the checkpoint's N | ode-upstream, 50 steps or the checkpoint's N | one call |
+
+Source: Richter et al. 2023, arXiv:2208.05830; Jukic et al. 2024, arXiv:2407.16074; Lu et al. 2022, arXiv:2211.01095.
 """
+
 from __future__ import annotations
-from dataclasses import dataclass
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+
+import torch
+from torch import Tensor
+
 from polyscore.errors import InputError
-from polyscore.processes import GaussianProcess
-from polyscore.samplers import DDIM, grids
+from polyscore.processes import GaussianProcess, grids
+from polyscore.processes.bridge import Bridge
+from polyscore.processes.clocks import Time
+from polyscore.samplers import DDIM, ExponentialAdams, Plan, Solver, Stage
+from polyscore.samplers.adaptive import RK45
+from polyscore.samplers.langevin import AnnealedLangevin, Langevin, PredictorCorrector
+from polyscore.samplers.reverse import ReverseDiffusion, per_count
+
+__all__ = ["PRESETS", "SAMPLERS", "BridgeGrid", "EvaluateAtTarget", "Method", "Recentred", "choose"]
+
+PRESETS = ("fast", "balanced", "paper")
+SAMPLERS = ("multistep", "ode", "sde", "pc", "langevin", "predictor", "pc-2023", "rk45", "ode-upstream", "sde-upstream")
+
+
+@dataclass(frozen=True)
+class BridgeGrid:
+    """linspace(1, end, n + 1): the original bridge samplers stop at t = 1e-4."""
+
+    end: float = 1e-4
+
+    def __call__(self, process: GaussianProcess, n: int) -> Tensor:
+        """The n + 1 times."""
+        return torch.linspace(1, self.end, n + 1, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class EvaluateAtTarget:
+    """A one-call-a-step solver that tells the network the time it steps to, with the state of the time it comes from."""
+
+    solver: Solver
+
+    def plan(self, process: GaussianProcess, times: Sequence[float]) -> Plan:
+        """The solver's plan with every evaluation moved to the end of its step."""
+        plan = self.solver.plan(process, times)
+        return replace(plan, stages=tuple(replace(stage, at=stage.ends) for stage in plan.stages))
+
+
+@dataclass(frozen=True)
+class Recentred:
+    """A solver for mean-reverting processes, after one call that moves the start onto the process.
+
+    Sampling starts at y + s z, because the mean of x_1, a x0 + b y, is not known; a(1) is 0.22 in SGMSE. The probability
+    flow carries that shift of a (y - x0) to the end, where noise is left over; Langevin correctors remove it with dozens of
+    calls. One prediction of x0 removes it, too:
+
+        x <- x + a x0hat + (b - 1) y      at the first time, z kept.
+
+    On a Gaussian of standard deviation 0.1 with x0 - y = 1 the error of 10 calls falls from 0.057 to 0.001; the original
+    predictor-corrector sampler is at 0.006 after 60.
+    """
+
+    solver: Solver
+
+    def plan(self, process: GaussianProcess, times: Sequence[float]) -> Plan:
+        """The solver's plan with that stage before it."""
+        plan = self.solver.plan(process, times)
+        a, b, s = (float(c) for c in process.coefs_of(times[0]))
+        shift = Stage(write=0, states=((0, 1.0),), preds=((0, a),), y=b - 1.0, at=times[0], level=(a, b, s))
+        return replace(plan, stages=(shift, *plan.stages))
+
+
 @dataclass(frozen=True)
 class Method:
-    name: str
+    """A sampler with its grid and number of steps; without a sampler, the one call of a predictor.
+
+    Attributes:
+        name: what it is called in `SAMPLERS`, or "predictor call" without a sampler.
+        sampler: a solver or stepper of `polyscore.samplers`, or None.
+        steps: number of steps.
+        grid: time grid.
+        nfe: network calls per window; None where the sampler finds out.
+    """
+
+    name: str = "predictor call"
     sampler: Any = None
     steps: int = 1
     grid: Any = None
     nfe: int | None = 1
+
     def __str__(self) -> str:
-        return self.name
-def choose(process: GaussianProcess | None, *, preset: str, steps: int | None, sampler: str | None, t_eps: float, paper_steps: int) -> Method:
+        if self.sampler is None:
+            return "one call of a predictor"
+        if self.nfe is None:
+            return f"sampler {self.name}, as many network calls as it needs"
+        return f"sampler {self.name}, {self.steps} steps, {self.nfe} network calls"
+
+
+def choose(
+    process: GaussianProcess | None,
+    *,
+    preset: str = "balanced",
+    steps: int | None = None,
+    sampler: str | None = None,
+    t_eps: float = 0.03,
+    paper_steps: int = 30,
+) -> Method:
+    """The method that a preset, or a sampler and a number of steps, mean for ``process`` (None: a predictor).
+
+    ``t_eps`` is the smallest time the network was trained at, ``paper_steps`` the number of steps of the preset "paper".
+
+    Raises:
+        InputError: an unknown preset or sampler, a number of steps below 1, or a sampler the process does not have.
+    """
+    if preset not in PRESETS:
+        raise InputError(f"preset {preset!r} is unknown; expected one of {', '.join(PRESETS)}")
+    if sampler is not None and sampler not in SAMPLERS:
+        raise InputError(f"sampler {sampler!r} is unknown; expected one of {', '.join(SAMPLERS)}")
+    if steps is not None and steps < 1:
+        raise InputError(f"steps is {steps}; expected at least 1")
     if process is None:
-        return Method("predictor")
-    n = steps or {"fast": 4, "balanced": 10, "paper": paper_steps}[preset]
-    return Method("ddim", DDIM(0.0), n, grids.SGMSE(t_eps), n)
+        return Method()
+    if isinstance(process, Bridge):
+        name, count = {"fast": ("ode", 4), "balanced": ("ode", 8), "paper": ("ode-upstream", paper_steps)}[preset]
+        return _on_bridge(sampler or name, steps or count)
+    name, count = {"fast": ("multistep", 4), "balanced": ("multistep", 9), "paper": ("pc", paper_steps)}[preset]
+    return _on_mean_reverting(sampler or name, steps or count, grids.SGMSE(t_eps))
+
+
+def _on_bridge(name: str, steps: int) -> Method:
+    match name:
+        case "multistep":
+            return Method(name, ExponentialAdams(2, clock=Time()), steps, grids.uniform, steps)
+        case "ode" | "sde":
+            return Method(name, DDIM(1.0 if name == "sde" else 0.0), steps, grids.uniform, steps)
+        case "ode-upstream" | "sde-upstream":
+            return Method(name, EvaluateAtTarget(DDIM(1.0 if name[0] == "s" else 0.0)), steps, BridgeGrid(), steps)
+    raise InputError(f"sampler {name!r} does not exist for bridges; expected multistep, ode, sde, ode- or sde-upstream")
+
+
+def _on_mean_reverting(name: str, steps: int, grid: grids.SGMSE) -> Method:
+    match name:
+        case "multistep":
+            return Method(name, Recentred(ExponentialAdams(2, clock=Time())), steps, grid, steps + 1)
+        case "ode" | "sde":
+            return Method(name, DDIM(1.0 if name == "sde" else 0.0), steps, grid, steps)
+        case "predictor":
+            return Method(name, PredictorCorrector(corrector=None), steps, grid, steps)
+        case "pc":
+            return Method(name, PredictorCorrector(corrector=AnnealedLangevin(snr=0.5)), steps, grid, 2 * steps)
+        case "langevin":
+            return Method(name, PredictorCorrector(corrector=Langevin(snr=0.5)), steps, grid, 2 * steps)
+        case "pc-2023":
+            sampler = PredictorCorrector(ReverseDiffusion(per_count), AnnealedLangevin(snr=0.5))
+            return Method(name, sampler, steps, grid, 2 * steps)
+        case "rk45":
+            return Method(name, RK45(end=grid.end), 1, grids.uniform, None)
+    raise InputError(f"sampler {name!r} is for bridges; expected multistep, ode, sde, pc, langevin, predictor, pc-2023 or rk45")

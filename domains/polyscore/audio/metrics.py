@@ -4,12 +4,13 @@ With the estimate e, the clean signal s and the noise n = noisy - s,
 
     target = <e,s>/<s,s> s      interference = <e,n>/<n,n> n      artefacts = e - target - interference
 
-    SI-SDR = |target|^2 / |e - target|^2    SI-SIR = |target|^2 / |interference|^2    SI-SAR = |target|^2 / |artefacts|^2    (in dB).
+    SI-SDR = |target|^2 / |e - target|^2    SI-SIR = |target|^2 / |interference|^2    SI-SAR = |target|^2 /
+    |artefacts|^2    (in dB).
 
 No mean is removed. All functions take waves (..., L) of one shape and return (...,).
 
-Sources: Le Roux, Wisdom, Erdogan, Hershey 2019, arXiv 1811.02508 (SI-SDR); Jensen, Taal 2016 (ESTOI); ITU-T P.862.2 (PESQ-wb);
-Gray, Markel 1976 (log-spectral distance); Reddy, Gopal, Cutler 2022, arXiv 2110.01763 (DNSMOS P.835).
+Sources: Le Roux, Wisdom, Erdogan, Hershey 2019, arXiv 1811.02508 (SI-SDR); Jensen, Taal 2016 (ESTOI); ITU-T P.862.2
+(PESQ-wb); Gray, Markel 1976 (log-spectral distance); Reddy, Gopal, Cutler 2022, arXiv 2110.01763 (DNSMOS P.835).
 """
 
 from __future__ import annotations
@@ -62,9 +63,10 @@ def si_ratios(estimate: Tensor, clean: Tensor, noisy: Tensor) -> Ratios:
 
 
 def lsd(estimate: Tensor, clean: Tensor, *, n_fft: int = 512, hop: int = 128) -> Tensor:
-    """Log-spectral distance in dB: the root mean square over frequency of the difference of log power, averaged over frames.
+    """Log-spectral distance in dB: root mean square over frequency of the log power's difference, mean over frames.
 
-    Powers are floored 100 dB under the clean signal's largest. A gain of g dB gives exactly |g| where nothing is floored.
+    Powers are floored 100 dB under the clean signal's largest. A gain of g dB gives exactly |g| where nothing is
+    floored.
     """
     _check(estimate, clean)
     window = torch.hann_window(n_fft, dtype=clean.dtype, device=clean.device)
@@ -132,8 +134,8 @@ def pesq(estimate: Tensor, clean: Tensor) -> Tensor:
 class DNSMOS:
     """The reference-free quality predictor P.835 of the DNS challenge, from the file `sig_bak_ovr.onnx` a user brings.
 
-    Calling it with a wave (L,) at 16 kHz gives `{"sig", "bak", "ovrl"}`, each about 1 to 5, averaged over windows of 9.01 s that start
-    a second apart; a shorter wave is repeated.
+    Calling it with a wave (L,) at 16 kHz gives `{"sig", "bak", "ovrl"}`, each about 1 to 5, averaged over windows of
+    9.01 s that start a second apart; a shorter wave is repeated.
 
     Raises:
         MissingExtraError: onnxruntime is not installed.
@@ -169,7 +171,9 @@ class DNSMOS:
 
 def _check(estimate: Tensor, clean: Tensor) -> None:
     if estimate.shape != clean.shape:
-        raise InputError(f"metrics: the waves have shapes {tuple(estimate.shape)} and {tuple(clean.shape)}; expected equal ones (..., L)")
+        raise InputError(
+            f"metrics: the waves have shapes {tuple(estimate.shape)} and {tuple(clean.shape)}; expected equal ones (..., L)"
+        )
 
 
 def _project(wave: Tensor, onto: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ class SpeechEnhancer(nn.Module):
         frame_padding: Literal["zeros", "reflect"] = "zeros",
         t_eps: float = 0.03,
         steps: int = 30,
-        window_seconds: float = 16.0,
+        window_seconds: float = 10.0,
         context_seconds: float = 1.0,
     ) -> None:
         super().__init__()
@@ -108,21 +108,20 @@ class SpeechEnhancer(nn.Module):
             from polyscore.audio import upstream
 
             published = upstream.read(path_or_name, weights=weights)
-            return (
-                cls(
-                    published.denoiser,
-                    codec=published.codec,
-                    sample_rate=published.sample_rate,
-                    frame_multiple=64,
-                    frame_padding=published.frame_padding,
-                    t_eps=published.t_eps,
-                    steps=published.steps,
-                    # A window of the 65-million network takes about 1.3 GB at 4 s, and more in proportion.
-                    window_seconds=4.0,
-                )
-                .to(device)
-                .eval()
+            # The 65-million network takes 0.5 GB for 2 s of 256 bins, in proportion to both: at most 3 GB a window.
+            window, context = (4.0, 1.0) if published.codec.bins <= 256 else (2.0, 0.5)
+            enhancer = cls(
+                published.denoiser,
+                codec=published.codec,
+                sample_rate=published.sample_rate,
+                frame_multiple=64,
+                frame_padding=published.frame_padding,
+                t_eps=published.t_eps,
+                steps=published.steps,
+                window_seconds=window,
+                context_seconds=context,
             )
+            return enhancer.to(device).eval()
         from polyscore import hub
 
         if weights != "ema":

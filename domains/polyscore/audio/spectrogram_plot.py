@@ -6,6 +6,7 @@ pictures, down to -80 dB.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from polyscore.errors import InputError, MissingExtraError
 from polyscore.hub.files import atomic_path
 
-__all__ = ["draw_before_after", "power_db"]
+__all__ = ["check_matplotlib", "draw_before_after", "power_db"]
 
 _COLUMNS = 1600  # as many as the picture has pixels; longer recordings use longer hops
 _FLOOR = -80.0  # dB
@@ -29,6 +30,16 @@ def power_db(wave: Tensor, sample_rate: int) -> Tensor:
     return 10.0 * spec.abs().square().mean(dim=0).clamp_min(1e-20).log10()
 
 
+def check_matplotlib() -> None:
+    """Say now that the pictures will not be drawn.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingExtraError("drawing spectrograms needs the package matplotlib: pip install matplotlib")
+
+
 def draw_before_after(path: str | os.PathLike[str], before: Tensor, after: Tensor, sample_rate: int) -> None:
     """Write a PNG with the spectrograms of ``before`` and ``after``, waves (C, L) of one rate (Hz) and shape.
 
@@ -39,11 +50,10 @@ def draw_before_after(path: str | os.PathLike[str], before: Tensor, after: Tenso
     """
     if before.shape != after.shape or before.dim() != 2:
         raise InputError(f"{path}: waves of shapes {tuple(before.shape)} and {tuple(after.shape)}; expected one (C, L)")
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("drawing spectrograms needs matplotlib: pip install matplotlib") from error
+    check_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     pictures = [power_db(wave, sample_rate) for wave in (before, after)]
     top = max(float(picture.max()) for picture in pictures)
     extent = (0.0, before.shape[-1] / sample_rate, 0.0, sample_rate / 2000)

@@ -1,10 +1,12 @@
 """Training of a predictor: one call of the network gives the clean spectrogram.
 
-With X^ the prediction, X the clean and Y the noisy compressed spectrogram, x^ and x the waves,
+With X^ the prediction and X the clean spectrogram, both compressed and divided by the codec's factor, and x^ and x the
+waves,
 
     loss = mean |X^ - X|^2 + w_m mean (|X^| - |X|)^2 + w_x mean |x^ - x|.
 
-The magnitude term keeps the loss from shrinking what it cannot place in phase; the term on waves looks through the codec.
+The magnitude term keeps the loss from shrinking what it cannot place in phase; the term on waves looks through the
+codec.
 """
 
 from __future__ import annotations
@@ -17,20 +19,17 @@ from torch import Tensor, nn
 
 from polyscore.audio.codec import SpectrogramCodec
 from polyscore.audio.metrics import si_sdr
-from polyscore.errors import ConfigError
+from polyscore.audio.pipeline import SpeechEnhancer
 
 __all__ = ["PredictorTraining"]
 
 
 class PredictorTraining(LightningModule):
-    """Train `network`, a map of compressed noisy spectrograms (B, F, T) to clean ones that carries its `codec`.
+    """Train `network`, a map of noisy spectrograms (B, F, T), compressed by `codec`, to clean ones.
 
-    Adam with a linear warm-up over `warmup` steps and a cosine that falls to `floor` times `learning_rate` at the last step (the
-    trainer's `max_steps`). Batches are `{"clean": (B, L), "noisy": (B, L)}`. Logs `train/loss`, `val/loss` and
-    `val/si_sdr_gain` in dB.
-
-    Raises:
-        ConfigError: the network has no `codec`.
+    Adam with a linear warm-up over `warmup` steps and a cosine that falls to `floor` times `learning_rate` at the last
+    step (the trainer's `max_steps`). Batches are `{"clean": (B, L), "noisy": (B, L)}`. Logs `train/loss`, `val/loss`
+    and `val/si_sdr_gain` in dB.
     """
 
     def __init__(
@@ -43,14 +42,19 @@ class PredictorTraining(LightningModule):
         warmup: int = 100,
         magnitude_weight: float = 0.25,
         wave_weight: float = 0.1,
+        codec: SpectrogramCodec = SpectrogramCodec(),  # noqa: B008
+        sample_rate: int = 16000,
     ) -> None:
         super().__init__()
-        codec = getattr(network, "codec", None)
-        if not isinstance(codec, SpectrogramCodec):
-            raise ConfigError(f"PredictorTraining: {type(network).__name__} has no `codec`; expected a network such as DualPathNet")
-        self.network, self.codec = network, codec
+        self.network, self.codec, self.sample_rate = network, codec, sample_rate
+        self.unit = codec.factor if codec.transform != "none" else 1.0
         self.learning_rate, self.betas, self.floor, self.warmup = learning_rate, betas, floor, warmup
         self.magnitude_weight, self.wave_weight = magnitude_weight, wave_weight
+
+    @property
+    def enhancer(self) -> SpeechEnhancer:
+        """What `polyscore enhance` runs: the network with its codec and rate (`ExportModel(part="enhancer")` saves it)."""
+        return SpeechEnhancer(self.network, codec=self.codec, sample_rate=self.sample_rate)
 
     def forward(self, noisy: Tensor) -> Tensor:
         """Noisy waves (B, L) to predicted clean ones."""
@@ -61,6 +65,7 @@ class PredictorTraining(LightningModule):
         target = self.codec.encode(batch["clean"])
         found = self.network(self.codec.encode(batch["noisy"]))
         wave = self.codec.decode(found, batch["clean"].shape[-1])
+        found, target = found / self.unit, target / self.unit
         difference = found - target
         spectral = difference.real.square() + difference.imag.square()
         magnitude = (_size(found) - _size(target)).square()

@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -92,23 +93,26 @@ def read(path: str | os.PathLike[str], *, weights: Literal["ema", "raw"] = "ema"
     content = _open(Path(path))
     hyper = content["hyper_parameters"]
     try:
-        network = _network(hyper)
-        denoiser = _denoiser(hyper, network)
-        codec = _codec(hyper)
+        with torch.device("meta"):  # settings that do not fit the tensors build nothing
+            values = _weights(_network(hyper), content, weights)
+        with torch.random.fork_rng(devices=[]):  # constructors draw initial weights
+            network = _network(hyper)
+        published = Published(
+            denoiser=_denoiser(hyper, network).eval(),
+            codec=_codec(hyper),
+            sample_rate=_sample_rate(hyper),
+            frame_padding="reflect" if hyper["backbone"] in ("ncsnpp_v2", "ncsnpp_48k") else "zeros",
+            t_eps=float(hyper.get("t_eps", 0.03)),
+            steps=int(hyper.get("N", 30 if hyper["sde"] == "ouve" else 50)),
+        )
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    except (PolyscoreError, TypeError, ValueError) as error:
+    except (PolyscoreError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path}: its hyper_parameters make no model ({error})") from error
-    _fill(Path(path), network, content, weights)
-    v2_or_48k = hyper["backbone"] in ("ncsnpp_v2", "ncsnpp_48k")
-    return Published(
-        denoiser=denoiser.eval(),
-        codec=codec,
-        sample_rate=_sample_rate(hyper),
-        frame_padding="reflect" if v2_or_48k else "zeros",
-        t_eps=float(hyper.get("t_eps", 0.03)),
-        steps=int(hyper.get("N", 30 if hyper["sde"] == "ouve" else 50)),
-    )
+    with torch.no_grad():
+        for parameter, value in zip(network.parameters(), values, strict=True):
+            parameter.copy_(value)
+    return published
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any] | None:
@@ -124,8 +128,8 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     hyper, ema = content["hyper_parameters"], content.get("ema") or {}
     tensors = {name: value for name, value in content["state_dict"].items() if name.startswith("dnn.")}
     return {
-        "kind": "SGMSE training checkpoint (sp-uhh/sgmse)",
-        "domain": "audio",
+        "kind": "sgmse",
+        "what": "a training checkpoint of SGMSE+ (sp-uhh/sgmse), for speech enhancement",
         "use": f"polyscore enhance --model {path}",
         "network": hyper["backbone"],
         "parameters": sum(value.numel() for value in tensors.values()),
@@ -147,6 +151,8 @@ def _open(path: Path) -> dict[str, Any]:
     """The checkpoint's content, with its four parts checked."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; expected an SGMSE checkpoint (.ckpt)")
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(f"{path}: is no torch checkpoint, or is cut off; expected an SGMSE checkpoint (.ckpt)")
     stand_in = (_SpecsDataModule, "sgmse.data_module.SpecsDataModule")
     try:
         # mmap: of the optimiser's state, three quarters of such a file, nothing is read.
@@ -173,44 +179,34 @@ def _refusal(message: str) -> str:
     return f"cannot be read as a torch checkpoint ({(message.strip() or 'damaged').splitlines()[0][:120]})"
 
 
-def _fill(path: Path, network: nn.Module, content: Mapping[str, Any], weights: str) -> None:
+def _weights(network: nn.Module, content: Mapping[str, Any], weights: str) -> list[Tensor]:
+    """The tensors for ``network.parameters()``, in that order, with their shapes checked."""
     ema = content.get("ema") or {}
-    shadow, collected = ema.get("shadow_params"), ema.get("collected_params")
-    if weights == "ema":
-        if not shadow:
-            raise CheckpointError(f"{path}: holds no moving average; ask for weights='raw'")
-        _copy_list(path, network, shadow)
-    elif collected:
-        _copy_list(path, network, collected)
-    else:
-        _copy_named(path, network, content["state_dict"])
-
-
-def _copy_list(path: Path, network: nn.Module, values: Sequence[object]) -> None:
-    """Pair by position: the moving average has no names, only the order of the parameters."""
     own = list(network.named_parameters())
+    if weights == "ema":
+        if not ema.get("shadow_params"):
+            raise CheckpointError("holds no moving average; ask for weights='raw'")
+        values = list(ema["shadow_params"])
+    elif ema.get("collected_params"):
+        values = list(ema["collected_params"])
+    else:
+        values = _by_name(dict(own), content["state_dict"])
     if len(own) != len(values):
-        raise CheckpointError(f"{path}: its moving average has {len(values)} tensors, its settings give {len(own)}")
-    _copy(path, own, list(values))
-
-
-def _copy_named(path: Path, network: nn.Module, state: Mapping[str, object]) -> None:
-    values = {name.removeprefix("dnn."): value for name, value in state.items() if name.startswith("dnn.")}
-    own = dict(network.named_parameters())
-    for label, names in (("lacks", own.keys() - values.keys()), ("also holds", values.keys() - own.keys())):
-        if names:
-            shown = ", ".join(f"dnn.{name}" for name in sorted(names)[:3])
-            raise CheckpointError(f"{path}: does not fit its own settings: it {label} {len(names)} tensors ({shown})")
-    _copy(path, list(own.items()), [values[name] for name in own])
-
-
-@torch.no_grad()
-def _copy(path: Path, own: Sequence[tuple[str, nn.Parameter]], values: Sequence[object]) -> None:
+        raise CheckpointError(f"its moving average has {len(values)} tensors, its settings give {len(own)}")
     for (name, parameter), value in zip(own, values, strict=True):
         if not isinstance(value, Tensor) or value.shape != parameter.shape:
             found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise CheckpointError(f"{path}: {name} is {found}, expected {tuple(parameter.shape)}")
-        parameter.copy_(value)
+            raise CheckpointError(f"{name} is {found}, its settings give {tuple(parameter.shape)}")
+    return values
+
+
+def _by_name(own: Mapping[str, object], state: Mapping[str, Any]) -> list[Any]:
+    values = {name.removeprefix("dnn."): value for name, value in state.items() if name.startswith("dnn.")}
+    for label, names in (("lacks", own.keys() - values.keys()), ("also holds", values.keys() - own.keys())):
+        if names:
+            shown = ", ".join(f"dnn.{name}" for name in sorted(names)[:3])
+            raise CheckpointError(f"does not fit its own settings: it {label} {len(names)} tensors ({shown})")
+    return [values[name] for name in own]
 
 
 # ---------------------------------------------------------------------- the settings

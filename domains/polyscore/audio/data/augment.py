@@ -1,7 +1,7 @@
 """Random changes of speech and noise that keep what is said.
 
-Filters are zero-phase gains over frequency, multiplied into the spectrum of a whole excerpt; their logarithms add up, so several cost one
-transform. All draws come from the generator that is given.
+Filters are zero-phase gains over frequency, multiplied into the spectrum of a whole excerpt; their logarithms add up,
+so several cost one transform. All draws come from the generator that is given.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import soxr
 
 from polyscore.audio.data.speech import Wave
 
-__all__ = ["apply_gain", "band_limit", "change_speed", "low_shelf", "random_equaliser", "reverberate"]
+__all__ = ["apply_gain", "band_limit", "change_speed", "frequencies", "low_shelf", "random_equaliser", "reverberate"]
 
 Rng = np.random.Generator
 
 
-def apply_gain(wave: Wave, decibels: Wave, rate: int) -> Wave:
-    """Filter `wave` (L,) with a gain in dB given at the frequencies `frequencies(L, rate)`."""
+def apply_gain(wave: Wave, decibels: Wave) -> Wave:
+    """Filter `wave` (L,) with a gain in dB given at the frequencies `frequencies(L, rate)`, without delay."""
     return np.fft.irfft(np.fft.rfft(wave) * 10 ** (decibels / 20), len(wave)).astype(np.float32)
 
 

@@ -1,12 +1,12 @@
 """Noisy speech mixed on the fly from folders of clean speech, noise and, optionally, room responses.
 
-Item i is a function of (seed, i) alone: its own generator draws a clean excerpt s and a noise excerpt n, changes both at random, and
-returns
+Item i is a function of (seed, i) alone: its own generator draws a clean excerpt s and a noise excerpt n, changes both
+at random, and returns
 
     clean = c s,    noisy = c (s + g n),    g = |s| / |n| 10^(-SNR / 20),
 
-with the common factor c such that the peak of `noisy` is a random level of at most 1. However many workers or machines share the work,
-the items are the same.
+with the common factor c such that the peak of `noisy` is a random level of at most 1. However many workers or machines
+share the work, the items are the same.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ class Folder:
     def __init__(self, path: str | Path, stage: Literal["train", "validate"], held_out: float) -> None:
         root = Path(path)
         if not root.is_dir():
-            raise InputError(f"speech mixtures: the folder {root} does not exist; `python -m polyscore.audio.data.prepare` makes one")
+            raise InputError(
+                f"speech mixtures: the folder {root} does not exist; `python -m polyscore.audio.data.prepare` makes one"
+            )
         found = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
         modulus = round(1 / held_out) if held_out > 0 else 0
         kept = [p for p in found if (modulus > 0 and zlib.crc32(p.name.encode()) % modulus == 0) == (stage == "validate")]
@@ -77,7 +79,7 @@ class Folder:
             raise InputError(f"speech mixtures: the folder {root} holds no audio file; expected {', '.join(SUFFIXES)}")
 
     def excerpt(self, samples: int, rate: int, rng: Rng) -> Wave:
-        """`samples` at `rate` Hz out of random files, joined with pauses of at most a quarter of a second where one is too short."""
+        """`samples` at `rate` Hz out of random files, joined with pauses of up to 0.25 s where one is too short."""
         parts: list[Wave] = []
         missing = samples
         while missing > 0:
@@ -117,7 +119,7 @@ class MixtureDataset(IterableDataset[dict[str, Tensor]]):
         *,
         seconds: float = 2.0,
         rate: int = 16000,
-        mixing: Mixing = Mixing(),  # noqa: B008
+        mixing: Mixing = Mixing(),
         stage: Literal["train", "validate"] = "train",
         held_out: float = 0.02,
         items: int | None = None,
@@ -177,7 +179,7 @@ class MixtureDataset(IterableDataset[dict[str, Tensor]]):
             gain += augment.low_shelf(f, rng.uniform(*m.shelf_corner), rng.uniform(*m.shelf_gain))
         if rng.random() < m.band_limit_share:
             gain += augment.band_limit(f, rng.uniform(*m.band_limit))
-        wave = augment.apply_gain(wave, gain, self.rate)
+        wave = augment.apply_gain(wave, gain)
         if self.rooms and rng.random() < m.room_share:
             room = self.rooms[int(rng.integers(len(self.rooms)))]
             response, rate = soundfile.read(room.paths[int(rng.integers(len(room.paths)))], dtype="float32", always_2d=True)
@@ -189,7 +191,7 @@ class MixtureDataset(IterableDataset[dict[str, Tensor]]):
         for gain in [1.0] + [float(rng.uniform(0.2, 1.0))] * (rng.random() < self.mixing.second_noise_share):
             wave = self.noise.draw(rng).excerpt(self.samples, self.rate, rng)
             f = augment.frequencies(len(wave), self.rate)
-            wave = augment.apply_gain(wave, augment.random_equaliser(f, rng, self.mixing.noise_equaliser), self.rate)
+            wave = augment.apply_gain(wave, augment.random_equaliser(f, rng, self.mixing.noise_equaliser))
             total += np.float32(gain) * wave / np.float32(wave.std() + 1e-6)
         return total
 

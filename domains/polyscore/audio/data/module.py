@@ -17,9 +17,10 @@ __all__ = ["SpeechMixtures"]
 class SpeechMixtures(LightningDataModule):
     """Mix clean speech and noise on the fly, for predictors and for score models alike.
 
-    `clean` and `noise` map folders (searched recursively for wav, flac, ogg, mp3 of any rate) to relative weights; `rooms` lists
-    folders of room responses. An epoch is `items_per_epoch` mixtures; no mixture repeats in the next. A share `held_out` of the files, fixed by their names, is
-    used for the `validation_items` mixtures of validation only; those are the same in every epoch.
+    `clean` and `noise` map folders (searched recursively for wav, flac, ogg, mp3 of any rate) to relative weights;
+    `rooms` lists folders of room responses. An epoch is `items_per_epoch` mixtures; no mixture repeats in the next. A
+    share `held_out` of the files, fixed by their names, is used for the `validation_items` mixtures of validation only;
+    those are the same in every epoch.
 
     Raises:
         InputError: a folder is missing or empty, or a count is not positive.
@@ -43,7 +44,11 @@ class SpeechMixtures(LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        for name, count in (("batch_size", batch_size), ("items_per_epoch", items_per_epoch), ("validation_items", validation_items)):
+        for name, count in (
+            ("batch_size", batch_size),
+            ("items_per_epoch", items_per_epoch),
+            ("validation_items", validation_items),
+        ):
             if count < 1:
                 raise InputError(f"speech mixtures: {name} is {count}; expected at least 1")
         self.clean, self.noise, self.rooms = clean, noise, rooms or []

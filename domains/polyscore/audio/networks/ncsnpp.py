@@ -27,10 +27,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from polyscore.audio.networks.fir import binomial_kernel, fir_down, fir_up
+from polyscore.audio.networks.ncsnpp_blocks import (
+    AttentionBlock,
+    Combine,
+    FourierFeatures,
+    ResidualBlock,
+    conv,
+    group_norm,
+    linear,
+    norm_silu,
+)
 from polyscore.errors import ConfigError, InputError
-
-from .fir import binomial_kernel, fir_down, fir_up
-from .ncsnpp_blocks import AttentionBlock, Combine, FourierFeatures, ResidualBlock, conv, group_norm, linear, norm_silu
 
 __all__ = ["NCSNpp"]
 

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .fir import binomial_kernel, fir_down, fir_up
+from polyscore.audio.networks.fir import binomial_kernel, fir_down, fir_up
 
 __all__ = [
     "AttentionBlock",
@@ -95,7 +95,7 @@ class FourierFeatures(nn.Module):
 
 
 class PointwiseLinear(nn.Module):
-    """y = x W + b over the channel axis of (B, C, N), with ``W`` stored as [inputs, outputs]."""
+    """y = x W + b on positions (B, N, C), with ``W`` stored as [inputs, outputs]."""
 
     def __init__(self, inputs: int, outputs: int, *, init_scale: float = 0.1) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class PointwiseLinear(nn.Module):
         _fan_average_(self.W, init_scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.W.t() @ x + self.b[:, None]
+        return x @ self.W + self.b
 
 
 class AttentionBlock(nn.Module):
@@ -119,11 +119,11 @@ class AttentionBlock(nn.Module):
         self.NIN_3 = PointwiseLinear(channels, channels, init_scale=init_scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        tokens = self.GroupNorm_0(x).flatten(2)
-        q, k, v = (nin(tokens).transpose(1, 2) for nin in (self.NIN_0, self.NIN_1, self.NIN_2))
+        tokens = self.GroupNorm_0(x).flatten(2).transpose(1, 2)
+        q, k, v = (nin(tokens)[:, None] for nin in (self.NIN_0, self.NIN_1, self.NIN_2))
         # Scaled dot-product attention never holds the (H W)² matrix: a minute of audio has 7,500 positions here.
-        h = F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])[:, 0].transpose(1, 2)
-        out: Tensor = (x + self.NIN_3(h).view_as(x)) / math.sqrt(2.0)
+        h: Tensor = self.NIN_3(F.scaled_dot_product_attention(q, k, v)[:, 0])
+        out: Tensor = (x + h.transpose(1, 2).reshape(x.shape)) / math.sqrt(2.0)
         return out
 
 

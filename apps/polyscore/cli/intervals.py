@@ -1,0 +1,47 @@
+"""Estimates with their uncertainty: a share of counts, a mean of values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from polyscore.errors import InputError
+
+__all__ = ["share", "mean"]
+
+
+def share(count: int, n: int) -> dict[str, Any]:
+    """``{"share": count / n, "n": n, "ci95": [low, high]}`` with Wilson's score interval.
+
+    With p = count / n and z = 1.959964: ``(p + z^2 / 2n -+ z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)``; it
+    stays inside [0, 1] and is honest at 0 and at n. Source: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927), 209-212.
+
+    Raises:
+        InputError: not 0 <= count <= n, or n = 0.
+    """
+    if not 0 <= count <= n or n == 0:
+        raise InputError(f"share: {count} of {n}; expected 0 <= count <= n and n > 0")
+    p, z = count / n, 1.959963984540054
+    middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    low, high = (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
+    return {"share": p, "n": n, "ci95": [max(0.0, min(p, low)), min(1.0, max(p, high))]}
+
+
+def mean(values: Sequence[float], *, seed: int = 0, resamples: int = 2000) -> dict[str, Any]:
+    """``{"mean", "std", "n", "ci95"}`` of the finite values; std has n - 1 below; ci95 is the percentile bootstrap.
+
+    The bootstrap draws n of the n values with replacement ``resamples`` times and takes the 2.5 % and 97.5 % quantiles
+    of the means. Source: B. Efron, Ann. Statist. 7 (1979), 1-26. Undefined numbers (n < 1, or std and ci95 at n < 2)
+    are None.
+    """
+    import numpy as np
+
+    x = np.asarray([value for value in values if math.isfinite(value)], dtype=np.float64)
+    n = len(x)
+    if n < 2:
+        return {"mean": float(x[0]) if n else None, "std": None, "n": n, "ci95": None}
+    generator = np.random.default_rng(seed)
+    means = np.array([x[generator.integers(0, n, n)].mean() for _ in range(resamples)])
+    low, high = np.quantile(means, [0.025, 0.975])
+    return {"mean": float(x.mean()), "std": float(x.std(ddof=1)), "n": n, "ci95": [float(low), float(high)]}

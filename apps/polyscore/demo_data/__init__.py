@@ -1,0 +1,1 @@
+"""A short noisy recording for ``polyscore demo``; README.md says where it comes from."""

@@ -1,0 +1,78 @@
+"""UniPC: a multistep predictor, and a corrector that reuses the next call, which is free (Zhao et al. 2023, arXiv 2302.04867).
+
+Register 0 holds the predicted state, register 1 the corrected one. Step i: call the denoiser at the prediction x_i; correct x_i
+from x_(i-1) with the polynomial through D_i, D_(i-1), ...; predict x_(i+1) from the corrected x_i. Both use the order
+conditions of `polyscore.samplers.forms`; with two nodes the one free weight is B(h) / 2: B = e^h - 1 (bh2) or B = h (bh1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from polyscore.processes import GaussianProcess
+from polyscore.processes.clocks import LOG_SNR
+from polyscore.samplers.builder import X0, Builder, Node
+from polyscore.samplers.forms import DATA, EXACT, HALF_GAIN, Form, Rule, ready, weights
+from polyscore.samplers.plan import Plan
+
+__all__ = ["UniP", "UniPC"]
+
+Past: TypeAlias = list[tuple[Node, int]]
+
+
+@dataclass(frozen=True)
+class UniP:
+    """UniPC's predictor alone; order 1 is DDIM, order 2 with bh2 is DPM-Solver++ 2M.
+
+    Attributes:
+        order: number of predictions used.
+        form: `DATA` or `NOISE`.
+        bh: the rule for two nodes: `HALF_GAIN` is bh2, `HalfStep()` is bh1.
+        tail: plans of fewer steps end at order ..., 2, 1; the original does so always.
+    """
+
+    order: int = 2
+    form: Form = DATA
+    bh: Rule = HALF_GAIN
+    tail: float = float("inf")
+
+    def plan(self, process: GaussianProcess, times: Sequence[float]) -> Plan:
+        b, past, used = Builder(process, times), list[tuple[Node, int]](), 0
+        steps = len(b.nodes) - 1
+        for i, t, u in b.steps:
+            call = b.call(t, form=self.form.remember(process, t) if ready(self.form, LOG_SNR, t) else X0)
+            self.correct(b, t, past, used, call)
+            if not ready(self.form, LOG_SNR, t):
+                b.first_order(t, u, made=call, read=1)
+                past = []
+                continue
+            past = [(t, call), *past][: self.order]
+            n = min(len(past), steps - i) if steps < self.tail else len(past)
+            used = n if ready(self.form, LOG_SNR, t, u) else 1
+            self.advance(b, t, u, past[:used])
+        return b.plan()
+
+    def correct(self, b: Builder, t: Node, past: Past, used: int, call: int) -> None:
+        """Register 1 = the corrected state at t: for the predictor alone the prediction itself."""
+        b.move(t, keep={0: 1.0}, into=1)
+
+    def advance(self, b: Builder, t: Node, u: Node, stencil: Past, *, into: int = 0) -> None:
+        """Write register `into` at u from register 1 at t."""
+        rule = self.bh if len(stencil) == 2 else EXACT
+        w = weights(b.process, self.form, LOG_SNR, t, u, [node for node, _ in stencil], rule)
+        keep = self.form.move(b.process, t, u).keep
+        b.move(u, keep={1: keep}, preds={call: c for (_, call), c in zip(stencil, w, strict=True)}, into=into, ends=into == 0)
+
+
+@dataclass(frozen=True)
+class UniPC(UniP):
+    """UniPC-p: predictor and corrector of order p (Zhao et al. 2023, arXiv 2302.04867)."""
+
+    def correct(self, b: Builder, t: Node, past: Past, used: int, call: int) -> None:
+        """The corrector from the previous node, with the call at t as one more node."""
+        if past and ready(self.form, LOG_SNR, past[0][0], t):
+            self.advance(b, past[0][0], t, [*past[:used], (t, call)], into=1)
+        else:
+            b.move(t, keep={0: 1.0}, into=1)
