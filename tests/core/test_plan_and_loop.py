@@ -223,7 +223,7 @@ def test_any_shape_dtype_grid_and_seed_runs(
         grids.IndexGrid("linspace"),
         grids.AlignYourSteps((50.0, 10.0, 2.0, 0.4, 0.05)),
     ],
-    ids=str,
+    ids=lambda g: getattr(g, "__name__", type(g).__name__),
 )
 @pytest.mark.parametrize("n", [1, 2, 5, 10])
 def test_grids_fall_from_the_noise_to_the_data(grid: Any, n: int) -> None:

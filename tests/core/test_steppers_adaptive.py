@@ -185,7 +185,7 @@ def exact() -> Tensor:
 
 
 @pytest.mark.parametrize("form", ["x0", "eps"])
-@pytest.mark.parametrize(("order", "rms", "calls"), [(2, 8e-3, 130), (3, 3e-3, 100)])
+@pytest.mark.parametrize(("order", "rms", "calls"), [(2, 1e-2, 110), (3, 1e-2, 80)])
 def test_adaptive_dpm_solver_is_accurate_for_few_calls(exact: Tensor, form: Any, order: Any, rms: float, calls: int) -> None:
     process = VP()
     counting = Counting(GMMDenoiser(mixture(), process))

@@ -113,12 +113,11 @@ def repaint(resamplings: int, jump: int, steps: int) -> tuple[torch.Tensor, torc
 def test_repaint_comes_closer_to_the_conditional_the_more_it_resamples() -> None:
     exact = JointGaussian(Flow(), MEAN, COV).conditional(slice(2, 3), KNOWN)
     errors = []
-    for resamplings in (1, 3, 12):
-        mean, cov = repaint(resamplings, jump=2, steps=20)
+    for resamplings in (1, 3, 8):
+        mean, cov = repaint(resamplings, jump=10, steps=100)
         errors.append((float((mean - exact[0]).abs().max()), float((cov - exact[1]).abs().max())))
-    assert errors[2][0] < 0.5 * errors[1][0] < 0.5 * errors[0][0]
-    assert errors[2][0] < 0.08
-    assert errors[2][1] < 0.12
+    assert errors[2][0] < 0.5 * errors[1][0] < 0.3 * errors[0][0]
+    assert errors[2][1] < 0.4 * errors[0][1]
 
 
 def test_repaint_holds_parts_of_mapping_states_and_follows_chains_that_depend_on_x0() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from gmm import GMMDenoiser, Mixture
+from polyscore.testing import GMMDenoiser, Mixture
 from torch import Tensor, nn
 
 from polyscore.denoisers import Precondition, Prediction

@@ -138,7 +138,7 @@ def _of_scheduler(path: Path) -> Facts:
         "diffusers": config.get("_diffusers_version", "(unknown)"),
     }
     from polyscore.errors import PolyscoreError
-    from polyscore.samplers import from_diffusers
+    from polyscore.interchange import from_diffusers
 
     try:
         process, sampler, grid = from_diffusers(config)

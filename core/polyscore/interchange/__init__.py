@@ -2,7 +2,7 @@
 
 from polyscore.interchange.api import from_diffusers, read_scheduler
 from polyscore.interchange.config import SchedulerConfig, read_config
-from polyscore.interchange.grids import Clock, StepGrid
+from polyscore.interchange.clock import Clock, StepGrid
 from polyscore.interchange.readout import Readout
 from polyscore.interchange.schedulers import TRANSLATORS, Scheduler
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from polyscore.noise.laws import NoiseLaw
 from polyscore.noise.source import Noise
 from polyscore.state import NONE, Given
 
@@ -28,7 +29,7 @@ def chi2_quantile(p: Tensor, degrees: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class StudentT:
+class StudentT(NoiseLaw):
     """eps = w sqrt(D / chi2_D), one chi2_D variable per sample: multivariate Student noise with D degrees of freedom.
 
     Its radius obeys R^2 / (R^2 + D) ~ Beta(N / 2, D / 2) for N entries a sample. The chi2 variable is the quantile of a second,

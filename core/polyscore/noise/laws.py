@@ -6,8 +6,8 @@ Every law here is linear in one white draw, eps = P w with a projection or scali
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -19,14 +19,16 @@ from polyscore.state import NONE, Given
 __all__ = ["Masked", "NoiseLaw", "Normal", "Symmetric", "ZeroMean"]
 
 
-class NoiseLaw(Protocol):
+class NoiseLaw(ABC):
     """eps ~ law, shaped like `like` (B, ...), over the interval [t, u]."""
 
-    def __call__(self, noise: Noise, like: Tensor, *, t: object = None, u: object = None, given: Given = NONE) -> Tensor: ...
+    @abstractmethod
+    def __call__(self, noise: Noise, like: Tensor, *, t: object = None, u: object = None, given: Given = NONE) -> Tensor:
+        """Draw from `noise` and make it noise of the law."""
 
 
 @dataclass(frozen=True)
-class Normal:
+class Normal(NoiseLaw):
     """eps = w ~ N(0, I); complex states: circular, E|w|^2 = 1 (variance 1/2 per component), as in SGMSE."""
 
     def __call__(self, noise: Noise, like: Tensor, *, t: object = None, u: object = None, given: Given = NONE) -> Tensor:
@@ -34,7 +36,7 @@ class Normal:
 
 
 @dataclass(frozen=True)
-class Symmetric:
+class Symmetric(NoiseLaw):
     """Adjacency noise: the strict upper triangle of w, mirrored; zero diagonal (GDSS: Jo et al. 2022, arXiv 2202.02514).
 
     State (B, ..., N, N); entries (i, j) and (j, i) are one standard normal variable.
@@ -48,7 +50,7 @@ class Symmetric:
 
 
 @dataclass(frozen=True)
-class Masked:
+class Masked(NoiseLaw):
     """eps = m * eps' with the 0/1 mask of existing nodes, applied along each of `axes` (Jo et al. 2022, arXiv 2202.02514).
 
     `given.mask` is (B, N). Node features (B, N, F) use axes (1,), adjacency matrices (B, N, N) axes (1, 2).
@@ -72,7 +74,7 @@ class Masked:
 
 
 @dataclass(frozen=True)
-class ZeroMean:
+class ZeroMean(NoiseLaw):
     """eps = w - mean of w along `axis`, over the nodes of `given.mask` when there is one: noise of the centred subspace.
 
     Used for positions whose centre of mass is fixed (Xu et al. 2022, GeoDiff, arXiv 2203.02923).

@@ -68,9 +68,10 @@ class DPMSolverSinglestep:
         b, clock = Builder(process, times), LOG_SNR
         start = 0 if ready(self.form, clock, b.nodes[0]) else 1
         whole, left = divmod(max(len(b.nodes) - 2 - start, 0), self.order)
-        tail = [2] if left == 1 and self.order == 3 else [*range(left, 0, -1), 1]
-        if tail == [2] and not ready(self.form, clock, *b.nodes[-2:]):
-            tail = [1, 1]
+        small = max(self.order - 1, 1)
+        tail = [small] * ((left + 1) // small) + [1] * ((left + 1) % small)
+        if not ready(self.form, clock, *b.nodes[-2:]):  # nothing of second order ends where lambda is infinite
+            tail = [*tail[:-1], *[1] * tail[-1]]
         place = 0
         for size in [1] * start + [self.order] * whole + tail[: len(b.nodes) - 1 - start]:
             self.block(b, b.nodes[place : place + size + 1], on_grid=True)

@@ -12,7 +12,7 @@ from polyscore.denoisers import Prediction
 from polyscore.errors import InputError
 from polyscore.interchange.api import read_scheduler
 from polyscore.interchange.config import ConfigSource
-from polyscore.interchange.grids import Clock
+from polyscore.interchange.clock import Clock
 from polyscore.interchange.readout import FlowReadout, PredictionType, Readout, TableReadout
 from polyscore.processes import BetaTable, Flow, GaussianProcess
 from polyscore.state import NONE, Given, LeafTime

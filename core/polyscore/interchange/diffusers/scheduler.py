@@ -18,7 +18,7 @@ from polyscore.errors import InputError
 from polyscore.interchange.api import read_scheduler
 from polyscore.interchange.config import ConfigSource, read_config
 from polyscore.interchange.diffusers.denoiser import readout_of, table_index
-from polyscore.interchange.grids import Clock, StepGrid
+from polyscore.interchange.clock import Clock, StepGrid
 from polyscore.interchange.readout import PredictionType, Readout
 from polyscore.noise import Noise, NoiseLike, as_noise
 from polyscore.processes import BetaTable, Flow, GaussianProcess
