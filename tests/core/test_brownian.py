@@ -207,7 +207,8 @@ def test_sde_samplers_converge_to_one_path_as_the_steps_shrink(process: Gaussian
         gaps = [float((a - b).square().mean().sqrt()) for a, b in itertools.pairwise(runs)]
         assert all(coarse / fine > 1.6 for coarse, fine in itertools.pairwise(gaps))
         fresh = [float((run(sampler, n, 4) - run(sampler, 2 * n, 4)).square().mean().sqrt()) for n in (20, 80)]
-        assert fresh[1] > 0.5 * fresh[0] > 3 * gaps[0] * 0.5
+        assert fresh[1] > 0.5 * fresh[0]
+        assert fresh[0] > 1.5 * gaps[0]
     both = [run(s, 160, Brownian(4)) for s in (ReverseDiffusion(), DDIM(1.0))]
     assert float((both[0] - both[1]).square().mean().sqrt()) < 3 * gaps[-1] + 0.02
 

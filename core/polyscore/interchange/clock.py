@@ -1,7 +1,8 @@
 """A grid that knows the network's timesteps.
 
-A grid of a diffusers scheduler is called like any other, `grid(process, n)`, and has `clock(process, n)`, which turns the times of that
-run into the scheduler's timesteps (integers, fractions of an index, ln(sigma) / 4, ...), as rounded or truncated by the scheduler.
+A grid of a diffusers scheduler is called like any other, `grid(process, n)`, and has `clock(process, n)`, which turns the
+times of that run into the scheduler's timesteps (integers, fractions of an index, ln(sigma) / 4, ...), as rounded or
+truncated by the scheduler.
 """
 
 from __future__ import annotations
@@ -75,8 +76,8 @@ class StepGrid(ABC):
     def clock(self, process: GaussianProcess, n: int) -> Clock:
         """Time -> timestep for a run of n steps."""
         times, timesteps, inner = self.schedule(process, n)
-        pairs = sorted(dict(zip(times[:-1].tolist(), timesteps.tolist(), strict=True)).items())  # of equal times the last counts
-        return Clock(tuple(t for t, _ in pairs), tuple(c for _, c in pairs), inner)
+        pairs = sorted(dict(zip(times[:-1].tolist(), timesteps.tolist(), strict=True)).items())  # of equal times the last
+        counts return Clock(tuple(t for t, _ in pairs), tuple(c for _, c in pairs), inner)
 
 
 def times_at(process: GaussianProcess, sigmas: Array) -> Array:

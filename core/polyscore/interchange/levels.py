@@ -1,8 +1,8 @@
 """Noise levels and timesteps as diffusers spaces them, in float64.
 
 Indices i of a table of N entries are "timesteps"; levels are sigma_i = s_i / a_i. A schedule of levels (Karras et al. 2022,
-arXiv 2206.00364; exponential; Beta quantiles, Lee et al. 2024, arXiv 2407.12173) is laid between two levels, and the network is told
-the index at which the table, interpolated in ln sigma, has that level.
+arXiv 2206.00364; exponential; Beta quantiles, Lee et al. 2024, arXiv 2407.12173) is laid between two levels, and the network
+is told the index at which the table, interpolated in ln sigma, has that level.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def index_of(sigmas: Array, table: Array) -> Array:
 def beta_quantile(p: Array, a: float = 0.6) -> Array:
     """Quantiles of the symmetric Beta(a, a), to about 1e-14.
 
-    The regularised incomplete beta function is the series x^a (1 - x)^a / (a B) sum_k prod_{j<k} (2a + j) / (a + 1 + j) x^k, which
-    converges like 2^-k on [0, 1/2]; Newton's method inverts it in ln x, and the other half follows by symmetry.
+    The regularised incomplete beta function is the series x^a (1 - x)^a / (a B) sum_k prod_{j<k} (2a + j) / (a + 1 + j) x^k,
+    which converges like 2^-k on [0, 1/2]; Newton's method inverts it in ln x, and the other half follows by symmetry.
     """
     lower = np.minimum(p, 1 - p)
     log_beta = 2 * math.lgamma(a) - math.lgamma(2 * a)

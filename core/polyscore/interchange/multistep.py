@@ -16,7 +16,7 @@ from polyscore.processes.clocks import LOG_SNR
 from polyscore.samplers.adams import ExponentialAdams
 from polyscore.samplers.builder import Builder, Node, Number
 from polyscore.samplers.dpm_solver import DPMSolverSinglestep
-from polyscore.samplers.forms import EXACT, DataForm, Form, Move, NoiseForm, Rule, ready, weights
+from polyscore.samplers.forms import EXACT, Move, NoiseForm, Rule, ready, weights
 from polyscore.samplers.plan import Plan
 from polyscore.samplers.unipc import UniPC
 

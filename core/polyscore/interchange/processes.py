@@ -1,8 +1,8 @@
 """Forward processes as diffusers' schedulers keep them.
 
-A table of betas at t = (i + 1) / N in variance-preserving or, for the schedulers that work on sigma = s / a, exploding coordinates;
-EDM; flow; IPNDM's sine. They differ from `polyscore.processes` in the prior's scale only: diffusers starts from unit noise, or from
-the marginal of unit-variance data, where ours start from s eps.
+A table of betas at t = (i + 1) / N in variance-preserving or, for the schedulers that work on sigma = s / a, exploding
+coordinates; EDM; flow; IPNDM's sine. They differ from `polyscore.processes` in the prior's scale only: diffusers starts from
+unit noise, or from the marginal of unit-variance data, where ours start from s eps.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class UnitTable(BetaTable):
     """A beta table whose prior is unit noise (x_T ~ N(0, 1), as DDPM has it).
 
     Attributes:
-        last_abar: abar that the schedulers' table of levels has at its last index in place of the table's own: 2^-24 where the SNR
+        last_abar: abar that the schedulers' table of levels has at its last index in place of the table's own: 2^-24 where
+        the SNR
             ends at zero. That level may lie below the one before it.
     """
 

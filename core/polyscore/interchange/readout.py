@@ -1,9 +1,9 @@
 """What a diffusers network is given and what its output means.
 
 A diffusers network is called as `network(c_in x, timestep)`. Its output F gives x0 = c_skip x + c_out F by the table of
-`polyscore.denoisers.precondition`, in the coordinates the network lives in: variance-preserving ones, x / sqrt(a^2 + s^2), for beta
-tables, x itself for flows, EDM's own scaling for EDM. The scheduler may then limit x0, by clipping or dynamic thresholding (Saharia
-et al. 2022, arXiv 2205.11487), and DDIM keeps the network's own eps when it does.
+`polyscore.denoisers.precondition`, in the coordinates the network lives in: variance-preserving ones, x / sqrt(a^2 + s^2),
+for beta tables, x itself for flows, EDM's own scaling for EDM. The scheduler may then limit x0, by clipping or dynamic
+thresholding (Saharia et al. 2022, arXiv 2205.11487), and DDIM keeps the network's own eps when it does.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """SA-Solver: a stochastic Adams predictor and corrector (Xue et al. 2023, arXiv 2309.05019).
 
-One call a step: predict x_u, call there, correct x_u from x_t with the new prediction and the same noise, go on from that. Registers:
-0 the state, 1 where the step began, 2 its noise.
+One call a step: predict x_u, call there, correct x_u from x_t with the new prediction and the same noise, go on from that.
+Registers: 0 the state, 1 where the step began, 2 its noise.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ __all__ = ["SASolver"]
 class SASolver:
     """Stochastic Adams predictor and corrector in ln(a/s) (Xue et al. 2023, SA-Solver, arXiv 2309.05019).
 
-    One call a step: predict x_u, call there, correct x_u from x_t with the new prediction and the same noise, go on from that. Registers:
-    0 the state, 1 where the step began, 2 its noise. With two nodes x0 uses mu_1 = edge / 2, as the authors' code does.
+    One call a step: predict x_u, call there, correct x_u from x_t with the new prediction and the same noise, go on from
+    that. Registers: 0 the state, 1 where the step began, 2 its noise. With two nodes x0 uses mu_1 = edge / 2, as the authors'
+    code does.
 
     Attributes:
         predictor_order, corrector_order: nodes of the predictor; of the corrector, the new one included.

@@ -20,8 +20,8 @@ __all__ = ["FlowAncestral", "LargeVariance", "Renoise", "StridedDDIM", "Trajecto
 class StridedDDIM:
     """DDIM (Song et al. 2021, arXiv 2010.02502) that steps from index i to i - N // n whatever the grid's next node is.
 
-    With trailing or linspace spacing and n not a divisor of N, diffusers evaluates the next step at another index than the one it
-    arrived at; the state is passed on as it is. Where the grid's spacing is N // n, this is `DDIM`.
+    With trailing or linspace spacing and n not a divisor of N, diffusers evaluates the next step at another index than the
+    one it arrived at; the state is passed on as it is. Where the grid's spacing is N // n, this is `DDIM`.
 
     Attributes:
         total: N.
@@ -50,7 +50,8 @@ class StridedDDIM:
 
 @dataclass(frozen=True)
 class LargeVariance:
-    """Ancestral steps with the forward kernel's variance 1 - (a_t / a_u)^2 instead of the posterior's (Ho et al. 2020, arXiv 2006.11239).
+    """Ancestral steps with the forward kernel's variance 1 - (a_t / a_u)^2 instead of the posterior's (Ho et al. 2020, arXiv
+    2006.11239).
 
     Nothing is added to the last step from the table's first entry (t <= quiet).
     """
@@ -106,7 +107,8 @@ class Renoise:
 
 @dataclass(frozen=True)
 class TrajectoryConsistency:
-    """Strategic stochastic sampling of TCD: DDIM to index floor((1 - eta) i_u), then noise up to i_u (Zheng et al. 2024, arXiv 2402.19159).
+    """Strategic stochastic sampling of TCD: DDIM to index floor((1 - eta) i_u), then noise up to i_u (Zheng et al. 2024,
+    arXiv 2402.19159).
 
     Attributes:
         eta: 0 is deterministic, 1 re-noises from clean data; the last step lands where it is.

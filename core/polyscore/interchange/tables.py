@@ -1,7 +1,8 @@
 """Beta tables of the diffusers schedulers, in float64.
 
-Besides the tables of `polyscore.processes.table`: sigmoid (GeoDiff; Xu et al. 2022, arXiv 2203.02923), Laplace (Hang et al. 2024,
-arXiv 2407.03297), exponential, and CogVideoX's SNR shift abar -> abar / (k + (1 - k) abar) (Yang et al. 2024, arXiv 2408.06072).
+Besides the tables of `polyscore.processes.table`: sigmoid (GeoDiff; Xu et al. 2022, arXiv 2203.02923), Laplace (Hang et al.
+2024, arXiv 2407.03297), exponential, and CogVideoX's SNR shift abar -> abar / (k + (1 - k) abar) (Yang et al. 2024, arXiv
+2408.06072).
 """
 
 from __future__ import annotations

@@ -25,9 +25,9 @@ class FromDiffusers(NamedTuple):
 def from_diffusers(config: Mapping[str, Any] | str | Path | Any) -> FromDiffusers:
     """Read a diffusers scheduler_config.json and reproduce that scheduler (diffusers itself is not needed).
 
-    The process keeps the scheduler's state coordinates and prior, the sampler its update, the grid its spacing; `grid.clock(process, n)`
-    gives the timesteps its network is called with. Options diffusers takes at each step are fields of the sampler
-    (`dataclasses.replace(sampler, eta=1.0)`).
+    The process keeps the scheduler's state coordinates and prior, the sampler its update, the grid its spacing;
+    `grid.clock(process, n)` gives the timesteps its network is called with. Options diffusers takes at each step are fields
+    of the sampler (`dataclasses.replace(sampler, eta=1.0)`).
 
     Args:
         config: the dictionary, the file, the folder that holds it, or a live scheduler object.

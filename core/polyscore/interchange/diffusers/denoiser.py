@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from polyscore.denoisers import Prediction
 from polyscore.errors import InputError
 from polyscore.interchange.api import read_scheduler
-from polyscore.interchange.config import ConfigSource
 from polyscore.interchange.clock import Clock
+from polyscore.interchange.config import ConfigSource
 from polyscore.interchange.readout import FlowReadout, PredictionType, Readout, TableReadout
 from polyscore.processes import BetaTable, Flow, GaussianProcess
 from polyscore.state import NONE, Given, LeafTime
@@ -47,14 +47,15 @@ class DiffusersDenoiser(nn.Module):
     """`network(scaled x, timestep, **given.cond)` read as a prediction of x0.
 
     The network is called in the dtype of its parameters with timesteps (B,); the state keeps its own dtype. An output with more
-    channels than the state (a learned variance) is cut to the state's. `given.cond` is None or a mapping of further arguments, such
-    as {"encoder_hidden_states": ...} or {"class_labels": ...}.
+    channels than the state (a learned variance) is cut to the state's. `given.cond` is None or a mapping of further
+    arguments, such as {"encoder_hidden_states": ...} or {"class_labels": ...}.
 
     Args:
         network: a diffusers model, or any callable of that form.
         process: the process it was trained on, in the coordinates of the state to be sampled.
         prediction_type: diffusers' name for what it predicts, or a `Readout` that says everything.
-        timesteps: time -> timestep; default N t - 1 (tables) or 1000 t (flows). `grid.clock(process, n)` of `from_diffusers` gives
+        timesteps: time -> timestep; default N t - 1 (tables) or 1000 t (flows). `grid.clock(process, n)` of `from_diffusers`
+        gives
             exactly what the scheduler gives in a run of n steps.
     """
 
@@ -95,11 +96,10 @@ class DiffusersDenoiser(nn.Module):
             raise InputError(f"given.cond: a {type(given.cond).__name__}, expected a mapping of the network's keyword arguments")
         step = self.timesteps(time, self._stage) if isinstance(self.timesteps, Clock) else self.timesteps(time)
         dtype = self._dtype(x)
-        told = torch.full((x.shape[0],), step, device=x.device, dtype=torch.float64 if dtype == torch.float64 else torch.float32)
-        told = told.long() if step == int(step) else told
-        out = self.network(self.readout.scale(self.process, x, time).to(dtype), told, **(given.cond or {}))
-        out = out if isinstance(out, Tensor) else out[0] if isinstance(out, tuple) else out.sample
-        if out.ndim == x.ndim and out.shape[1] > x.shape[1]:
+        told = torch.full((x.shape[0],), step, device=x.device, dtype=torch.float64 if dtype == torch.float64 else
+        torch.float32) told = told.long() if step == int(step) else told out = self.network(self.readout.scale(self.process,
+        x, time).to(dtype), told, **(given.cond or {})) out = out if isinstance(out, Tensor) else out[0] if isinstance(out,
+        tuple) else out.sample if out.ndim == x.ndim and out.shape[1] > x.shape[1]:
             out = out[:, : x.shape[1]]
         return self.readout.predict(self.process, x, out.to(x.dtype), time)
 

@@ -1,8 +1,8 @@
 """A polyscore sampler in the place of a diffusers scheduler.
 
-A diffusers pipeline owns the loop: it asks for `timesteps`, calls its network once for each, and hands the output to `step`. A plan is a
-table of stages, so `step` is a state machine over it: take in one evaluation, write the stages up to the next evaluation, return the
-state to be evaluated there. Methods with several evaluations a step list a timestep for each.
+A diffusers pipeline owns the loop: it asks for `timesteps`, calls its network once for each, and hands the output to `step`.
+A plan is a table of stages, so `step` is a state machine over it: take in one evaluation, write the stages up to the next
+evaluation, return the state to be evaluated there. Methods with several evaluations a step list a timestep for each.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from torch import Tensor
 
 from polyscore.errors import InputError
 from polyscore.interchange.api import read_scheduler
+from polyscore.interchange.clock import Clock, StepGrid
 from polyscore.interchange.config import ConfigSource, read_config
 from polyscore.interchange.diffusers.denoiser import readout_of, table_index
-from polyscore.interchange.clock import Clock, StepGrid
 from polyscore.interchange.readout import PredictionType, Readout
 from polyscore.noise import Noise, NoiseLike, as_noise
 from polyscore.processes import BetaTable, Flow, GaussianProcess
@@ -68,8 +68,8 @@ class _Config(dict[str, Any]):
 class PolyscoreScheduler:
     """Drives a plan from inside a diffusers pipeline: `pipe.scheduler = PolyscoreScheduler(DPMSolverPP(), process)`.
 
-    `step` takes the generator the pipeline was called with as its source of noise, or `noise` where there is none. Options that pipelines
-    pass for schedulers of their own (eta, ...) have no effect here: they are fields of the sampler.
+    `step` takes the generator the pipeline was called with as its source of noise, or `noise` where there is none. Options
+    that pipelines pass for schedulers of their own (eta, ...) have no effect here: they are fields of the sampler.
 
     Args:
         sampler: a solver (a sampler that makes a plan).

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from polyscore.interchange.config import SchedulerConfig
 from polyscore.interchange.clock import StepGrid
+from polyscore.interchange.config import SchedulerConfig
 from polyscore.interchange.levels import Layout, Spacing
 from polyscore.interchange.processes import UnitTable
 from polyscore.interchange.readout import Clip, DynamicThreshold, Limit, Readout, TableReadout

@@ -54,7 +54,9 @@ def ddpm(config: SchedulerConfig) -> Scheduler:
     variance = config.one_of("variance_type", "fixed_small", "fixed_small_log", "fixed_large")
     betas = with_zero_snr(config, betas_of(config, "laplace", "sigmoid"))
     sampler = LargeVariance(1 / len(betas)) if variance == "fixed_large" else DDPM()
-    return Scheduler(UnitTable(betas), sampler, IndexSteps(spacing_of(config), offset_of(config), stride=False), table_readout(config))
+    return Scheduler(
+        UnitTable(betas), sampler, IndexSteps(spacing_of(config), offset_of(config), stride=False), table_readout(config)
+    )
 
 
 def unclip(config: SchedulerConfig) -> Scheduler:
