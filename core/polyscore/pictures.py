@@ -1,7 +1,7 @@
 """Pictures without a library: tensors to pixels, pixels to a grid, a grid to a PNG file.
 
-PNG (ISO/IEC 15948) is a signature and three chunks, IHDR (size, depth 8, grey or RGB), IDAT (zlib of rows that each begin with a filter
-byte 0) and IEND, each with its length and CRC-32.
+PNG (ISO/IEC 15948) is a signature and three chunks, IHDR (size, depth 8, grey or RGB), IDAT (zlib of rows that each begin with a
+filter byte 0) and IEND, each with its length and CRC-32.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Pixels = NDArray[np.uint8]
 
 
 def pixels(x: Tensor, *, low: float = 0.0, high: float = 1.0) -> Pixels:
-    """Images (B, H, W), (B, 1, H, W) or (B, 3, H, W) with values in [low, high] as bytes (B, H, W) or (B, H, W, 3), rounded and clipped.
+    """Images (B, H, W), (B, 1, H, W) or (B, 3, H, W) as bytes (B, H, W) or (B, H, W, 3); [low, high] becomes 0..255, rounded, clipped.
 
     Raises:
         InputError: another shape.

@@ -101,6 +101,12 @@ def test_an_unknown_verb_is_met_with_the_nearest(capsys: pytest.CaptureFixture[s
         (MissingExtraError("pip install it"), 1, "polyscore info: pip install it"),
         (PolyscoreError("the disk is full"), 1, "polyscore info: the disk is full"),
         (KeyboardInterrupt(), 130, "polyscore info: interrupted"),
+        (
+            ModuleNotFoundError("No module named 'yaml.x'", name="yaml.x"),
+            1,
+            "polyscore info: this needs the package yaml, which is not installed: pip install 'polyscore[all]'",
+        ),
+        (ModuleNotFoundError("No module named 'polyscore.x'", name="polyscore.x"), 1, "internal error (ModuleNotFoundError"),
         (KeyError("x"), 1, "polyscore info: internal error (KeyError: 'x'); run again with --debug to see where"),
         (RuntimeError("first\nsecond"), 1, "internal error (RuntimeError: first); run"),
         (MemoryError(), 1, "out of memory; a smaller --batch-size"),

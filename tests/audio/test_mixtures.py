@@ -1,13 +1,13 @@
 """Mixtures are functions of (seed, item): levels, ratios, sharing between workers, augmentations in closed form."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from torch.utils.data import DataLoader
 
 from polyscore.audio.data import augment
 from polyscore.audio.data.mixture import Mixing, MixtureDataset
@@ -51,15 +51,29 @@ def test_items_depend_on_seed_and_number_alone(folders: dict[str, str]) -> None:
     assert not torch.equal(_data(folders, seed=6).item(0)["noisy"], stream[0]["noisy"])
 
 
-def test_ranks_and_workers_share_the_same_items(folders: dict[str, str]) -> None:
+def test_ranks_and_workers_share_the_same_items(folders: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     whole = {float(item["noisy"].sum()) for item in _data(folders)}
     found: list[float] = []
     for rank in range(2):
-        data = _data(folders)
-        data.rank, data.world = rank, 2
-        found += [float(batch["noisy"].sum()) for batch in DataLoader(data, batch_size=None, num_workers=2)]
+        for worker in range(2):
+            info = SimpleNamespace(id=worker, num_workers=2)
+            monkeypatch.setattr("polyscore.audio.data.mixture.get_worker_info", lambda info=info: info)
+            data = _data(folders)
+            data.rank, data.world = rank, 2
+            found += [float(item["noisy"].sum()) for item in data]
     assert len(found) == 12
     assert set(found) == whole
+
+
+def test_workers_are_spawned_and_give_the_items_of_one_process(folders: dict[str, str]) -> None:
+    """Forked workers would inherit locks that this process's threads hold, and could wait for them for ever."""
+    options: dict[str, Any] = {"seconds": 0.25, "validation_items": 4, "batch_size": 2, "held_out": 0.5}
+    alone = SpeechMixtures({folders["clean"]: 1.0}, {folders["noise"]: 1.0}, **options).val_dataloader()
+    loader = SpeechMixtures({folders["clean"]: 1.0}, {folders["noise"]: 1.0}, workers=1, **options).val_dataloader()
+    assert loader.multiprocessing_context.get_start_method() == "spawn"
+    assert loader.timeout > 0
+    for here, there in zip(alone, loader, strict=True):
+        assert torch.equal(here["noisy"], there["noisy"])
 
 
 @pytest.mark.parametrize("snr", [-5.0, 0.0, 12.0])
@@ -69,6 +83,15 @@ def test_ratio_and_level_are_exact(folders: dict[str, str], snr: float) -> None:
         noise = item["noisy"] - item["clean"]
         assert 10 * torch.log10(item["clean"].square().sum() / noise.square().sum()).item() == pytest.approx(snr, abs=1e-3)
         assert item["noisy"].abs().max().item() == pytest.approx(10 ** (-6 / 20), rel=1e-5)
+
+
+def test_the_floor_of_a_recording_stays_in_its_target(folders: dict[str, str]) -> None:
+    tone = Mixing(**{**vars(PLAIN), **STILL, "snr": (60.0, 60.0)})
+    hissing = Mixing(**{**vars(tone), "floor_share": 1.0, "floor": (-30.0, -30.0)})
+    for bare, item in zip(_data(folders, mixing=tone, items=6), _data(folders, mixing=hissing, items=6), strict=True):
+        before, after = (x["clean"] / x["clean"].norm() for x in (bare, item))
+        part = (after - torch.dot(after, before) * before).norm() / torch.dot(after, before)  # what is not the tone
+        assert 20 * torch.log10(part).item() == pytest.approx(-30.0, abs=1.0)
 
 
 def test_noise_only_and_clean_items(folders: dict[str, str]) -> None:

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from polyscore import hub
 from polyscore.audio.codec import SpectrogramCodec
+from polyscore.audio.losses import band_correlation
 from polyscore.audio.networks.dualpath import DualPathNet
 from polyscore.audio.pipeline import SpeechEnhancer
 from polyscore.audio.training import PredictorTraining
@@ -55,6 +56,24 @@ def test_loss_does_not_depend_on_the_factor_of_the_codec() -> None:
         for factor in (0.15, 2.0)
     ]
     assert losses[0].tolist() == pytest.approx(losses[1].tolist(), rel=1e-4)
+
+
+def test_the_correlation_term_is_added_with_its_weight() -> None:
+    wave, clean = torch.randn(2, 2, 16000, generator=torch.Generator().manual_seed(0))
+    batch = {"clean": clean, "noisy": clean + wave}
+    plain, weighted = (PredictorTraining(Gain(0.7), correlation_weight=w).losses(batch)[0] for w in (0.0, 0.5))
+    module = PredictorTraining(Gain(0.7))
+    powers = [module.codec.stft(x).abs().square() for x in (module(batch["noisy"]), clean)]
+    expected = 0.5 * (1 - band_correlation(powers[0], powers[1], module.bands, frames=48))
+    assert (weighted - plain).tolist() == pytest.approx(expected.tolist(), rel=1e-4)
+
+
+def test_training_starts_from_the_weights_of_a_saved_enhancer(tmp_path: Path) -> None:
+    saved = DualPathNet(channels=(4, 4, 4), hidden=4, depth=1)
+    hub.save(tmp_path / "before", SpeechEnhancer(saved, codec=SpectrogramCodec()))
+    module = PredictorTraining(DualPathNet(channels=(4, 4, 4), hidden=4, depth=1), start=str(tmp_path / "before"))
+    for found, expected in zip(module.network.parameters(), saved.parameters(), strict=True):
+        assert torch.equal(found, expected)
 
 
 def test_a_short_fit_learns_the_best_gain_and_follows_the_schedule(tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ from polyscore.samplers.runge_kutta import EULER, HEUN, KUTTA3, RK4
 __all__ = ["DETERMINISTIC", "LEVEL_BASED", "STOCHASTIC", "name_of"]
 
 # (solver, observed order). Multistep methods of order p start at order 1, whose single step leaves an error of order 2, unless
-# Runge-Kutta steps start them; the published third-order multistep formulas halve a moment and are of order 2.
+# Runge-Kutta steps start them; the published third-order multistep formulas halve a moment and are of order 2; singlestep
+# DPM-Solver on the grid ends with a step of order 1, `DPMSolver3` is of order 3 throughout.
 DETERMINISTIC: list[tuple[Solver, int]] = [
     (DDIM(), 1),
     (Euler(), 1),
@@ -53,7 +54,9 @@ DETERMINISTIC: list[tuple[Solver, int]] = [
     (DPM2(), 2),
     (RungeKutta(KUTTA3), 3),
     (RungeKutta(KUTTA3, NOISE), 3),
-    (RungeKutta(RK4, DATA, LOG_SNR), 3),
+    (RungeKutta(RK4), 3),
+    (RungeKutta(RK4, NOISE), 3),
+    (RungeKutta(RK4, DATA, LOG_SNR), 2),
     (DPMSolverPP2S(), 2),
     (DPMSolver3(), 3),
     (DPMSolver3(form=DATA), 3),
@@ -66,8 +69,8 @@ DETERMINISTIC: list[tuple[Solver, int]] = [
     (DPMSolverPP(rule=HALF_CURVATURE), 2),
     (DPMSolverPP(order=3, tail=0), 2),
     (DPMSolverSinglestep(order=2), 2),
-    (DPMSolverSinglestep(order=3), 3),
-    (DPMSolverSinglestep(order=3, form=DATA), 3),
+    (DPMSolverSinglestep(order=3), 2),
+    (DPMSolverSinglestep(order=3, form=DATA), 2),
     (ExponentialAdams(clock=ANGLE), 2),
     (ExponentialAdams(clock=TIME), 2),
     (ExponentialAdams(form=NOISE, clock=NOISE_LEVEL), 2),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -33,14 +34,14 @@ def normal(x: Tensor, mean: Any, std: Any) -> Tensor:
 @pytest.mark.parametrize("process", [VP(), SubVP(), Cosine(), VE(), EDM(), Flow(), OUVE(), IRSDE()])
 def test_gaussian_data_under_the_models_own_prior(process: GaussianProcess) -> None:
     """The flow of Gaussian data is linear, so the model's density is the prior's, carried back: exact even where a(1) is not 0."""
-    denoiser, x, start = GaussianDenoiser(process), points(5, 3), 1e-4
+    denoiser, x0, start = GaussianDenoiser(process), points(5, 3), 1e-4
     y = points(5, 3, seed=1) if isinstance(process, OUVE | IRSDE) else None
     given = Given(y=y)
-    found = log_likelihood(denoiser, process, x, given=given, start=start, rtol=1e-8, atol=1e-8)
-    end = flow_of_gaussian(denoiser, x, start, 1.0, given)
-    (a, _, s), (b, _, r) = process.coefs_of(start), process.coefs_of(1.0)
-    stretch = torch.sqrt((b**2 * denoiser.std**2 + r**2) / (a**2 * denoiser.std**2 + s**2))
-    mean = torch.zeros_like(x) if y is None else y
+    found = log_likelihood(denoiser, process, x0, given=given, start=start, rtol=1e-8, atol=1e-8)
+    (a, shift, s), (b, _, r) = process.coefs_of(start), process.coefs_of(1.0)
+    end = flow_of_gaussian(denoiser, a * x0 if y is None else a * x0 + shift * y, start, 1.0, given)
+    stretch = a * torch.sqrt((b**2 * denoiser.std**2 + r**2) / (a**2 * denoiser.std**2 + s**2))
+    mean = torch.zeros_like(x0) if y is None else y
     torch.testing.assert_close(found, normal(end, mean, r) + 3 * stretch.log(), rtol=0, atol=1e-5)
 
 
@@ -59,27 +60,55 @@ def test_the_density_of_a_model_integrates_to_one() -> None:
     """A denoiser that is no posterior mean of anything still has a normalised likelihood."""
 
     def denoiser(x: Any, t: Time, given: Given) -> Prediction:
-        return Prediction(torch.sin(2 * x) + 0.3 * x)
+        return Prediction(0.5 * torch.sin(2 * x))
 
-    x = torch.linspace(-6, 6, 601, dtype=F64)[:, None]
-    density = log_likelihood(denoiser, Flow(), x, start=0.05, end=0.999).exp()
-    assert abs(float(torch.trapezoid(density, x[:, 0])) - 1) < 1e-3
+    x = torch.linspace(-8, 8, 801, dtype=F64)[:, None]
+    density = log_likelihood(denoiser, Flow(), x, start=0.3, rtol=1e-8, atol=1e-8).exp()
+    assert int(((density[1:-1] > density[:-2]) & (density[1:-1] > density[2:])).sum()) == 2  # no Gaussian
+    assert abs(float(torch.trapezoid(density, x[:, 0])) - 1) < 1e-6
 
 
-def test_hutchinson_is_unbiased_and_exact_for_a_jacobian_that_is_diagonal() -> None:
+class Signs:
+    """Every sign vector of d entries once, sample by sample."""
+
+    def __init__(self, d: int) -> None:
+        self.all = torch.tensor(list(itertools.product([-1.0, 1.0], repeat=d)), dtype=F64)
+
+    def __call__(self, like: Tensor, t: object = None, u: object = None) -> Tensor:
+        return self.all.reshape(like.shape)
+
+
+def test_hutchinson_is_unbiased() -> None:
+    """The mean over all 2^d sign vectors, each with probability 2^-d, is the exact value; single ones are not."""
+    means = torch.tensor([[1.0, 0.5, 0.0], [-1.0, 0.2, 0.4]], dtype=F64)
+    covs = torch.eye(3, dtype=F64) * 0.3 + torch.tensor([[[0.2]], [[-0.05]]], dtype=F64)
     process = Flow()
-    target = JointGaussian(
-        process, points(4), torch.tensor(0.5, dtype=F64) * torch.ones(4, 4, dtype=F64) + torch.eye(4, dtype=F64)
-    )
+    denoiser = GMMDenoiser(Mixture(torch.tensor([0.6, 0.4], dtype=F64), means, covs), process)
+    x = points(1, 3, seed=3)
+    tight = {"rtol": 1e-8, "atol": 1e-8}
+    exact = log_likelihood(denoiser, process, x, **tight)
+    single = log_likelihood(denoiser, process, x.expand(8, 3), divergence="hutchinson", noise=Signs(3), **tight)
+    assert float((single - exact).abs().max()) > 0.05
+    torch.testing.assert_close(single.mean(), exact[0], rtol=0, atol=1e-6)
+
+
+def test_hutchinson_by_sampling() -> None:
+    """Within 3 standard errors, and with four probes a quarter of the variance."""
+    process = Flow()
+    target = JointGaussian(process, points(4), 0.5 * torch.ones(4, 4, dtype=F64) + torch.eye(4, dtype=F64))
     x = points(1, 4, seed=3).expand(400, 4)
     exact = log_likelihood(target, process, x[:1], rtol=1e-5, atol=1e-5)
+    spread = []
     for probes in (1, 4):
         found = log_likelihood(target, process, x, divergence="hutchinson", probes=probes, rtol=1e-5, atol=1e-5, noise=7)
-        error = float(found.std()) / math.sqrt(400)
-        assert error > 0
-        assert abs(float(found.mean() - exact)) < 3 * error
-    diagonal, x = GaussianDenoiser(process), points(6, 4)
-    both = [log_likelihood(diagonal, process, x, divergence=kind) for kind in ("exact", "hutchinson")]  # type: ignore[arg-type]
+        spread.append(float(found.std()))
+        assert abs(float(found.mean() - exact)) < 3 * spread[-1] / math.sqrt(400)
+    assert 0.4 < spread[1] / spread[0] < 0.6
+
+
+def test_hutchinson_is_exact_for_a_diagonal_jacobian() -> None:
+    diagonal, x = GaussianDenoiser(Flow()), points(6, 4)
+    both = [log_likelihood(diagonal, Flow(), x, divergence=kind) for kind in ("exact", "hutchinson")]  # type: ignore[arg-type]
     torch.testing.assert_close(*both, rtol=0, atol=1e-6)
 
 
@@ -121,7 +150,7 @@ def test_complex_states_count_two_real_entries() -> None:
 
 
 def test_a_process_with_a_coefficient_per_frequency() -> None:
-    """Independent entries, each under its own VP-like flow: the sum of scalar likelihoods in closed form."""
+    """Independent entries, each under its own VP: the sum of scalar likelihoods in closed form. a' is infinite at t = 1."""
     process = ShortestPath((4,), c1=2.0, c2=0.5)
     mean, std = 0.3, 0.7
 
@@ -129,11 +158,11 @@ def test_a_process_with_a_coefficient_per_frequency() -> None:
         a, _, s = process.coefs_of(t)
         return Prediction(mean + a * std**2 / (a**2 * std**2 + s**2) * (x - a * mean))
 
-    x, start = points(3, 4), 0.05
-    found = log_likelihood(denoiser, process, x, start=start, rtol=1e-8, atol=1e-8)
-    (a, _, s), (b, _, r) = process.coefs_of(start), process.coefs_of(1.0)
-    stretch = torch.sqrt((b**2 * std**2 + r**2) / (a**2 * std**2 + s**2))
-    exact = normal(b * mean + stretch * (x - a * mean), torch.zeros(4, dtype=F64), r) + stretch.log().sum()
+    x0, start, end = points(3, 4), 0.05, 0.95
+    found = log_likelihood(denoiser, process, x0, start=start, end=end, rtol=1e-8, atol=1e-8)
+    (a, _, s), (b, _, r) = process.coefs_of(start), process.coefs_of(end)
+    stretch = a * torch.sqrt((b**2 * std**2 + r**2) / (a**2 * std**2 + s**2))
+    exact = normal(b * mean + stretch * (x0 - mean), torch.zeros(4, dtype=F64), r) + stretch.log().sum()
     torch.testing.assert_close(found, exact, rtol=0, atol=1e-5)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,12 @@ class Counting:
         self.calls += 1
         out: Prediction = self.denoiser(x, t, given)
         return out
+
+
+ADAPTIVE: list[Callable[[float], Any]] = [
+    lambda rtol: RK45(rtol, rtol),
+    *(lambda rtol, p=p, f=f: AdaptiveDPMSolver(p, f, rtol=rtol, atol=rtol / 10) for p in (2, 3) for f in ("x0", "eps")),  # type: ignore[misc]
+]
 
 
 # --- the integrator alone ---
@@ -195,20 +202,36 @@ def test_adaptive_dpm_solver_is_accurate_for_few_calls(exact: Tensor, form: Any,
     assert float((found.x - exact).square().mean().sqrt()) < rms
 
 
-@pytest.mark.parametrize("form", ["x0", "eps"])
-@pytest.mark.parametrize("order", [2, 3])
-def test_adaptive_dpm_solver_converges_as_the_tolerance_falls(order: Any, form: Any) -> None:
-    """rms is about the tolerance to the power (p - 1) / p ... 1; a hundred times less tolerance gives at least a tenth."""
-    process = OUVE()
-    denoiser, given = GaussianDenoiser(process), Given(y=state(seed=5))
-    closed = flow_of_gaussian(denoiser, state(), 0.95, 0.05, given)
-    errors = []
+@pytest.mark.parametrize("y", [False, True])
+@pytest.mark.parametrize("make", ADAPTIVE, ids=["rk45", "dpm++12", "dpm12", "dpm++23", "dpm23"])
+def test_the_error_is_proportional_to_the_tolerance(make: Callable[[float], Any], y: bool) -> None:
+    """The slope of ln(error) over ln(rtol) is near 1, and every evaluation is counted, also those of rejected steps."""
+    process: GaussianProcess = OUVE() if y else VP()
+    denoiser, given = GMMDenoiser(mixture(), process), Given(y=state(seed=5)) if y else NONE
+    times = (0.95, 0.05)
+    exact, _ = drive(RK45(1e-12, 1e-12), denoiser, process, state(), times, given)
+    errors, rejected = [], 0
+    tolerances = (1e-4, 1e-6, 1e-8) if isinstance(make(1.0), RK45) else (1e-2, 1e-3, 1e-4)
+    for rtol in tolerances:
+        counting = Counting(denoiser)
+        found, _ = drive(make(rtol), counting, process, state(), times, given)
+        assert found.memory.nfe == counting.calls
+        rejected += found.memory.rejected
+        errors.append(float((found.x - exact.x).square().mean().sqrt()))
+    assert y or rejected > 0
+    slope = float(np.polyfit(np.log(tolerances), np.log(errors), 1)[0])
+    assert 0.8 < slope < 1.25
+    assert errors[-1] < 10 * tolerances[-1]
+
+
+@pytest.mark.parametrize("make", ADAPTIVE, ids=["rk45", "dpm++12", "dpm12", "dpm++23", "dpm23"])
+def test_the_batch_shares_its_steps_and_so_changes_a_sample_within_the_tolerance(make: Callable[[float], Any]) -> None:
+    process = VP()
+    denoiser = GMMDenoiser(mixture(), process)
     for rtol in (1e-2, 1e-4):
-        sampler = AdaptiveDPMSolver(order, form, rtol=rtol, atol=rtol / 10)
-        found, _ = drive(sampler, denoiser, process, state(), (0.95, 0.05), given)
-        errors.append(float((found.x - closed).abs().max()))
-    assert errors[1] < 0.1 * errors[0]
-    assert errors[1] < 1e-3
+        whole, _ = drive(make(rtol), denoiser, process, state(), (0.95, 0.05))
+        alone, _ = drive(make(rtol), denoiser, process, state()[:1], (0.95, 0.05))
+        assert 0 < float((whole.x[:1] - alone.x).abs().max()) < 10 * rtol
 
 
 def test_adaptive_dpm_solver_is_exact_where_a_single_point_is_the_data() -> None:

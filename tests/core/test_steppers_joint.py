@@ -112,12 +112,13 @@ def repaint(resamplings: int, jump: int, steps: int) -> tuple[torch.Tensor, torc
 
 def test_repaint_comes_closer_to_the_conditional_the_more_it_resamples() -> None:
     exact = JointGaussian(Flow(), MEAN, COV).conditional(slice(2, 3), KNOWN)
-    errors = []
-    for resamplings in (1, 3, 8):
-        mean, cov = repaint(resamplings, jump=10, steps=100)
-        errors.append((float((mean - exact[0]).abs().max()), float((cov - exact[1]).abs().max())))
-    assert errors[2][0] < 0.5 * errors[1][0] < 0.3 * errors[0][0]
-    assert errors[2][1] < 0.4 * errors[0][1]
+    errors = [float((repaint(n, jump=10, steps=100)[0] - exact[0]).abs().max()) for n in (1, 3, 8)]
+    assert errors[2] < 0.5 * errors[1] < 0.3 * errors[0]
+    for n, worst in ((1, 0.15), (8, 0.02)):
+        # Ancestral steps are of first order in the covariance: two step sizes give the limit of small steps.
+        coarse, fine = (repaint(n, jump=k // 10, steps=k)[1] for k in (50, 100))
+        error = float((2 * fine - coarse - exact[1]).abs().max())
+        assert (error < worst) and (error > 0.1 or n > 1)
 
 
 def test_repaint_holds_parts_of_mapping_states_and_follows_chains_that_depend_on_x0() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from polyscore.processes import OUVE
 soundfile = pytest.importorskip("soundfile")
 pytest.importorskip("soxr")
 
-FILES = 8
+FILES = 12
 
 
 @pytest.fixture(scope="module")
@@ -82,34 +83,53 @@ def wait_for_files(out: Path, count: int, process: subprocess.Popen[str]) -> Non
     pytest.fail(f"the run ended or hung before it wrote {count} files")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_run_that_is_stopped_can_be_resumed(
-    model: Path, recordings: Path, expected: dict[str, bytes], tmp_path: Path, repository: Path, number: signal.Signals
+def test_a_run_that_is_interrupted_says_so_and_can_be_resumed(
+    model: Path, recordings: Path, expected: dict[str, bytes], tmp_path: Path, repository: Path
 ) -> None:
     out, report = tmp_path / "out", tmp_path / "report.json"
     process = start(words(model, recordings, out, "--report", str(report)), repository)
     wait_for_files(out, 2, process)
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     written = contents(out)
     assert 0 < len(written) < FILES, "the signal came too late to test anything"
     assert written.items() <= expected.items()  # every file that has its name is complete
-    if number == signal.SIGINT:
-        assert process.returncode == 130
-        assert errors == "polyscore enhance: interrupted\n"
-        assert len(list(out.iterdir())) == len(written)  # and nothing else is left
-        content = json.loads(report.read_text())
-        validate(content)
-        assert content["items"][-1]["error"] == "interrupted"
-        done = sum(item["status"] == "done" for item in content["items"])
-        assert done in (len(written), len(written) - 1)  # the last may have been renamed in the moment of the signal
-    else:
-        assert not report.exists()
+    assert process.returncode == 130
+    assert errors == "polyscore enhance: interrupted\n"
+    assert len(list(out.iterdir())) == len(written)  # and nothing else is left
+    content = json.loads(report.read_text())
+    validate(content)
+    assert content["items"][-1]["error"] == "interrupted"
+    done = sum(item["status"] == "done" for item in content["items"])
+    assert done in (len(written), len(written) - 1)  # the last may have been renamed in the moment of the signal
     assert main(words(model, recordings, out, "--skip-existing", "--report", str(report))) == 0
     assert contents(out) == expected
     status = [item["status"] for item in json.loads(report.read_text())["items"]]
     assert status.count("skipped") == len(written)
     assert status.count("done") == FILES - len(written)
+
+
+def test_a_run_that_is_killed_at_random_moments_can_be_resumed(
+    model: Path, recordings: Path, expected: dict[str, bytes], tmp_path: Path, repository: Path
+) -> None:
+    out, report, moments = tmp_path / "out", tmp_path / "report.json", random.Random(0)
+    command = words(model, recordings, out, "--skip-existing", "--report", str(report))
+    before: dict[str, int] = {}
+    for kill in range(3):
+        process = start(command, repository)
+        wait_for_files(out, len(before) + 1, process)
+        time.sleep(moments.uniform(0, 0.05))
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGKILL, f"kill {kill} came too late to test anything"
+        assert contents(out).items() <= expected.items()
+        assert not report.exists()
+        times = {name: (out / name).stat().st_mtime_ns for name in contents(out)}
+        assert before.items() <= times.items()  # what was there was not made again
+        before = times
+    assert main(command) == 0
+    assert contents(out) == expected
+    assert all(path.name.startswith(".polyscore-") for path in out.iterdir() if path.name not in expected)
 
 
 def test_two_runs_into_one_folder(
@@ -129,7 +149,7 @@ def test_a_disk_that_fills(
 ) -> None:
     mount = tmp_path / "small"
     mount.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20k", "tmpfs", str(mount)], capture_output=True)
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(mount)], capture_output=True)
     if made.returncode:
         pytest.skip("a file system can only be mounted by root")
     try:

@@ -1,7 +1,7 @@
 """Configurations by path or by name, and a first look at what is in them.
 
-`images/digits` is the shipped `configs/images/digits.yaml`, from the source tree or from the wheel. The first look refuses what is no YAML
-mapping, and files whose aliases would unfold into millions of values, before any of it is interpreted.
+`images/digits` is the shipped `configs/images/digits.yaml`, from the source tree or from the wheel. The first look refuses what is no
+YAML mapping, and files whose aliases would unfold into millions of values, before any of it is interpreted.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def check(path: Path) -> None:
     except RecursionError:
         raise ConfigError(f"{path} is nested too deeply to be a configuration") from None
     if not isinstance(node, yaml.MappingNode):
-        kind = "empty" if node is None else f"a {node.id}"
+        kind = "empty" if node is None else f"a {'list' if isinstance(node, yaml.SequenceNode) else 'single value'}"
         raise ConfigError(f"{path} is {kind}, expected a mapping with model, data and trainer")
     if _values(node, {}) > _LARGEST_TREE:
         raise ConfigError(f"{path} unfolds into more than {_LARGEST_TREE} values; expected a configuration")

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 import sys
@@ -20,7 +21,7 @@ from polyscore.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["add", "threads", "device", "whole", "FLAGS"]
+__all__ = ["add", "threads", "device", "whole", "finite", "FLAGS"]
 
 
 def add(parser: argparse.ArgumentParser, *names: str, **changes: Mapping[str, Any]) -> None:
@@ -71,6 +72,17 @@ def whole(least: int) -> Callable[[str], int]:
         return value
 
     return number
+
+
+def finite(text: str) -> float:
+    """An argparse type: a number that is neither infinite nor undefined."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text} is not finite; expected a number")
+    return value
 
 
 def _device_name(text: str) -> str:

@@ -65,9 +65,13 @@ def _run(name: str, verb: Verb, args: argparse.Namespace) -> int:
         with warnings.catch_warnings():
             if not args.debug:  # other libraries' advice to programmers is no message to a user
                 warnings.simplefilter("ignore")
+                warnings.filterwarnings("default", module=r"polyscore\.")
+                warnings.showwarning = lambda message, *_, **__: print(f"{who}: {message}", file=sys.stderr)
             return verb.run(args)
     except PolyscoreError as error:
         return _complain(who, str(error), 2 if isinstance(error, (InputError, ConfigError)) else 1, debug=args.debug)
+    except ModuleNotFoundError as error:
+        return _complain(who, _absent(error), 1, debug=args.debug)
     except KeyboardInterrupt:
         return _complain(who, "interrupted", 130, debug=args.debug)
     except BrokenPipeError:  # the reader of a pipe has gone (`polyscore models | head`); Python would complain at exit
@@ -116,6 +120,13 @@ def _version() -> str:
 def _unknown(word: str) -> str:
     close = difflib.get_close_matches(word, VERBS, 1)
     return f"there is no verb '{word}'" + (f"; did you mean '{close[0]}'?" if close else ".")
+
+
+def _absent(error: ModuleNotFoundError) -> str:
+    package = (error.name or "").partition(".")[0]
+    if package in ("", "polyscore"):
+        return _internal(error)
+    return f"this needs the package {package}, which is not installed: pip install 'polyscore[all]'"
 
 
 def _internal(error: Exception) -> str:

@@ -1,4 +1,9 @@
-"""Command line names of samplers: an explicit table, readable without importing any of them."""
+"""Command line names of samplers: an explicit table, readable without importing any of them.
+
+It has every sampler of `polyscore.samplers` that draws from a model and a number of steps alone, in the orders people use. Left out are
+those that need more (a known region, one sampler a leaf, the tables of one process) and the adaptive ones: their step size comes from the
+whole batch, and here sample i must depend on its own seed alone.
+"""
 
 from __future__ import annotations
 
@@ -27,16 +32,22 @@ SAMPLERS: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
         "plms": ("PLMS", {}),
         "ghvb": ("GHVB", {}),
         "dpm-2m": ("DPMSolver", {"order": 2}),
+        "dpm-3m": ("DPMSolver", {"order": 3}),
+        "dpm-2s": ("DPMSolverSinglestep", {"order": 2}),
         "dpm-3s": ("DPMSolverSinglestep", {"order": 3}),
+        "dpm-3": ("DPMSolver3", {}),
         "dpmpp-2m": ("DPMSolverPP", {"order": 2}),
         "dpmpp-3m": ("DPMSolverPP", {"order": 3}),
         "dpmpp-2s": ("DPMSolverPP2S", {}),
         "dpmpp-2s-a": ("DPMSolverPP2SAncestral", {}),
+        "dpmpp-sde": ("DPMSolverPPSDE", {}),
         "sde-dpmpp-2m": ("SDEDPMSolverPP", {"order": 2}),
         "sde-dpmpp-3m": ("SDEDPMSolverPP", {"order": 3}),
+        "unip-2": ("UniP", {"order": 2}),
         "unipc-2": ("UniPC", {"order": 2}),
         "unipc-3": ("UniPC", {"order": 3}),
         "edm-churn": ("EDMChurn", {}),
+        "reverse-diffusion": ("ReverseDiffusion", {}),
         "pc": ("PredictorCorrector", {}),
     }
 )
@@ -55,7 +66,7 @@ def make(name: str) -> Any:
 
     if name not in SAMPLERS:
         close = difflib.get_close_matches(name, SAMPLERS, 1)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        hint = f"; did you mean {close[0]}?" if close else "."
         raise InputError(f"--sampler {name}: there is no such sampler{hint} The names are {', '.join(SAMPLERS)}")
     cls, arguments = SAMPLERS[name]
     return getattr(samplers, cls)(**arguments)

@@ -20,7 +20,7 @@ from torch import Tensor
 from polyscore import ode
 from polyscore.denoisers.base import Denoiser
 from polyscore.errors import InputError
-from polyscore.noise import Noise, NoiseLike, Normal, as_noise, leaf_noise
+from polyscore.noise import Noise, NoiseLike, Normal, Silent, as_noise, leaf_noise
 from polyscore.processes import GaussianProcess
 from polyscore.processes.probability_flow import Affine, affine, probability_flow
 from polyscore.state import NONE, Given, State, leaf_given
@@ -54,10 +54,11 @@ def log_likelihood(
         divergence: "exact", or "hutchinson" with `probes` random sign vectors a sample from `noise`.
         probes: number of sign vectors.
         rtol, atol: tolerances of the integration, see `polyscore.ode`.
-        start: time at which x0 is taken to lie, above 0 where the flow is singular: the density is that of data with the noise
-            of this time, so sharp data want it smaller. With EDM, start = sigma / sigma_max gives any level sigma.
+        start: time at which the flow is entered, above 0 where it is singular: the density is that of x0 + (s / a) eps with the
+            coefficients of this time, so sharp data want it smaller. With EDM, start = sigma / sigma_max gives any level sigma.
         end: time at which the density is that of the process's prior. The prior is an approximation where a(end) is not 0; then
-            this is the likelihood under the model that starts from the prior, not the data's.
+            this is the likelihood under the model that starts from the prior, not the data's. Below 1 for processes whose rates
+            are infinite there (bridges, `ShortestPath`).
         noise: source of the signs.
 
     No graph is kept for the result.
@@ -92,12 +93,12 @@ def log_likelihood(
         return [lambda parts, t=t, row=row: slope(parts, t, row) for t, row in zip(times, rows, strict=True)]  # type: ignore[misc]
 
     with torch.no_grad():
-        first = leaves[0].split(leaves[0].like)
-        begin = (*(leaf.split(leaf.like) for leaf in leaves), torch.zeros(len(first), dtype=first.dtype, device=first.device))
-        last = ode.integrate(field, begin, start, end, rtol=rtol, atol=atol).state
-        total = last[-1]
-        for leaf, part in zip(leaves, last[:-1], strict=True):
-            total = total + leaf.log_prior(leaf.join(part), end)
+        priors = [leaf.prior(end) for leaf in leaves]
+        states = [leaf.split(leaf.process.perturb(leaf.like, start, given=leaf.given, noise=Silent()).x) for leaf in leaves]
+        begin = (*states, torch.zeros(len(states[0]), dtype=states[0].dtype, device=states[0].device))
+        *ends, total = ode.integrate(field, begin, start, end, rtol=rtol, atol=atol).state
+        for leaf, part, (mean, s) in zip(leaves, ends, priors, strict=True):
+            total = total + leaf.log_gain(start) + leaf.log_normal(leaf.join(part), mean, s)
     return total
 
 
@@ -119,21 +120,28 @@ class _Leaf:
     def join(self, x: Tensor) -> Tensor:
         return torch.view_as_complex(x) if self.like.is_complex() else x
 
-    def log_prior(self, x: Tensor, t: float) -> Tensor:
-        """ln N(x; prior's mean, s^2 I), with variance s^2 / 2 for each part of a complex entry."""
+    def prior(self, t: float) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the prior."""
         time = torch.as_tensor(t, dtype=torch.float64)
         s = self.process.std_at_start(time)
         if not bool((s > 0).all()):
             raise InputError(f"log_likelihood: {type(self.process).__name__} has no noise at t = {t}; give an end where s > 0")
-        square = (
-            ((x - self.process.mean_at_start(x, time, self.given)) / s.to(x.device, x.real.dtype))
-            .abs()
-            .square()
-            .flatten(1)
-            .sum(1)
-        )
-        each = -2 * torch.log(s) - math.log(math.pi) if x.is_complex() else -torch.log(s) - 0.5 * math.log(2 * math.pi)
-        return each.to(square) * x[0].numel() - (square if x.is_complex() else square / 2)
+        return self.process.mean_at_start(self.like, time, self.given), s.to(self.like.device, self.like.real.dtype)
+
+    def log_normal(self, x: Tensor, mean: Tensor, s: Tensor) -> Tensor:
+        """ln N(x; mean, s^2 I) per sample; a complex entry has variance s^2 / 2 in each part."""
+        square = ((x - mean) / s).abs().square().flatten(1).sum(1)
+        if x.is_complex():
+            return self._total(-2 * torch.log(s) - math.log(math.pi)) - square
+        return self._total(-torch.log(s) - 0.5 * math.log(2 * math.pi)) - square / 2
+
+    def log_gain(self, t: float) -> Tensor:
+        """ln |d(a x0 + b y) / d x0|, from the density of the scaled state to that of the data."""
+        return self._total(torch.log(self.process.coefs_of(t).a)) * (2 if self.like.is_complex() else 1)
+
+    def _total(self, coef: Tensor) -> Tensor:
+        """The sum of a coefficient (one, or one per frequency) over the entries of a sample."""
+        return coef.to(self.like.device).expand(self.like.shape[1:]).sum().to(self.like.real.dtype)
 
 
 def _exact(flow: Tensor, x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from polyscore.denoisers.base import Prediction
 from polyscore.errors import InputError
@@ -43,5 +44,8 @@ class KnownRegion(Wrapper):
                 "KnownRegion: the wrapped denoiser brings its own eps, which contradicts the region; put the region inside: "
                 "CFGPlusPlus(KnownRegion(...), ...)"
             )
-        x0 = map_state(lambda mask, known, made: torch.where(mask.bool(), known, made), self.mask, self.known, prediction.x0)
+        x0 = map_state(self._leaf, self.mask, self.known, prediction.x0)
         return replace(prediction, x0=x0)
+
+    def _leaf(self, mask: Tensor, known: Tensor, made: Tensor) -> Tensor:
+        return torch.where(mask.to(made.device).bool(), known.to(made), made)

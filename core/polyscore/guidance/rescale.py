@@ -74,5 +74,6 @@ class Rescale(Wrapper):
 
     def _factor(self, guided: Tensor, cond: Tensor) -> Tensor:
         axes = tuple(range(1, guided.ndim))
-        ratio: Tensor = torch.std(cond, axes, keepdim=True) / torch.std(guided, axes, keepdim=True)
+        wanted, spread = (torch.std(part, axes, keepdim=True) for part in (cond, guided))
+        ratio = torch.where(spread > 0, wanted / spread, torch.ones_like(spread))  # an empty sample (all masked) has none
         return self.phi * ratio + (1 - self.phi)

@@ -76,8 +76,8 @@ class StepGrid(ABC):
     def clock(self, process: GaussianProcess, n: int) -> Clock:
         """Time -> timestep for a run of n steps."""
         times, timesteps, inner = self.schedule(process, n)
-        pairs = sorted(dict(zip(times[:-1].tolist(), timesteps.tolist(), strict=True)).items())  # of equal times the last
-        counts return Clock(tuple(t for t, _ in pairs), tuple(c for _, c in pairs), inner)
+        pairs = sorted(dict(zip(times[:-1].tolist(), timesteps.tolist(), strict=True)).items())  # of equal times the last counts
+        return Clock(tuple(t for t, _ in pairs), tuple(c for _, c in pairs), inner)
 
 
 def times_at(process: GaussianProcess, sigmas: Array) -> Array:

@@ -191,4 +191,4 @@ class Builder:
     def plan(self) -> Plan:
         """The finished table."""
         ages = [age for stage in self._stages for age, _ in stage.preds]
-        return Plan(self.nodes[0].t, tuple(self._stages), len(self._places), max(ages, default=0) + 1)
+        return Plan(self.nodes[0].t, tuple(self._stages), max(self._places) + 1, max(ages, default=0) + 1)

@@ -82,7 +82,7 @@ class RePaint:
         begin(run.denoiser, i, 0)
         prediction = run.denoiser(state.x, t, run.given)
         x = run.process.transition(state.x, prediction, t, u, eta=self.eta, given=run.given, noise=run.noise)
-        known = run.process.perturb(self.known, u, given=run.given, noise=run.noise).x
+        known = run.process.perturb(map_state(Tensor.to, self.known, state.x), u, given=run.given, noise=run.noise).x
         x = map_state(lambda mask, kept, made: torch.where(mask.bool(), kept, made), self.mask, known, x)
         return StepState(x, run.times[nxt], prediction, state.memory)
 

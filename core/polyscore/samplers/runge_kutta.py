@@ -53,7 +53,8 @@ RK4 = Tableau(((0.5,), (0.0, 0.5), (0.0, 0.0, 1.0)), (1 / 6, 1 / 3, 1 / 3, 1 / 6
 class RungeKutta:
     """Any explicit tableau in any form; `clock` places the inner stages. Steps that touch a singular end are DDIM's.
 
-    In the form `DATA` with clock ln(a/s) the midpoint rule is DPM-Solver++ (2S), in `NOISE` DPM-Solver-2.
+    In the form `DATA` with clock ln(a/s) the midpoint rule is DPM-Solver++ (2S), in `NOISE` DPM-Solver-2. Stages hold q, exactly
+    for the form but with the tableau's weights: those are of their full order in the form's own variable, else of order 2.
     """
 
     tableau: Tableau = RK4
@@ -62,8 +63,9 @@ class RungeKutta:
 
     @property
     def order(self) -> int:
-        """The tableau's."""
-        return self.tableau.order
+        """The tableau's in t for `VELOCITY` and in s / a for `NOISE`; elsewhere at most 2."""
+        own = self.form == VELOCITY or (self.form, self.clock) == (NOISE, NOISE_LEVEL)
+        return self.tableau.order if own else min(self.tableau.order, 2)
 
     def plan(self, process: GaussianProcess, times: Sequence[float]) -> Plan:
         b = Builder(process, times)

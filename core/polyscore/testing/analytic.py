@@ -4,6 +4,8 @@ For z = x - b y = a x0 + s eps and x0 ~ sum_k w_k N(mu_k, C_k):
 
     S_k = a^2 C_k + s^2 I,   r_k = softmax_k(ln w_k + ln N(z; a mu_k, S_k)),
     E[x0 | z] = sum_k r_k (mu_k + a C_k S_k^-1 (z - a mu_k)).
+
+In one dimension the probability flow keeps quantiles, so with F_t the distribution function of z its map is F_u^-1(F_t(z)).
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from polyscore.denoisers import Prediction
 from polyscore.processes import GaussianProcess, expand
 from polyscore.state import Given, LeafTime
 
-__all__ = ["GMMDenoiser", "GaussianDenoiser", "Mixture", "flow_of_gaussian"]
+__all__ = ["GMMDenoiser", "GaussianDenoiser", "Mixture", "ScalarMixtureDenoiser", "flow_of_gaussian"]
 
 
 @dataclass(frozen=True)
@@ -83,3 +85,43 @@ def flow_of_gaussian(denoiser: GaussianDenoiser, x: Tensor, t: float, u: float, 
     scale = torch.sqrt((au**2 * denoiser.std**2 + su**2) / (a**2 * denoiser.std**2 + s**2))
     out: Tensor = au * denoiser.mean + scale * (x - b * y - a * denoiser.mean) + bu * y
     return out
+
+
+@dataclass(frozen=True)
+class ScalarMixtureDenoiser:
+    """The exact denoiser of entries drawn independently from sum_k w_k N(mu_k, C_k), and its flow; for scalar coefficients.
+
+    Unlike that of Gaussian data it is not affine in x, so it also sees the order conditions of non-linear equations.
+    """
+
+    process: GaussianProcess
+    weights: tuple[float, ...] = (0.6, 0.4)
+    means: tuple[float, ...] = (-0.5, 0.6)
+    variances: tuple[float, ...] = (0.3, 0.2)
+
+    def __call__(self, x: Tensor, t: LeafTime, given: Given) -> Prediction:
+        z, a, s = _centred(self.process, x, t, given)
+        weights, means, variances = self._parts(x)
+        seen, rest = a**2 * variances + s**2, z[..., None] - a * means
+        share = torch.softmax(weights.log() - 0.5 * (rest**2 / seen + seen.log()), -1)
+        return Prediction((share * (means + a * variances / seen * rest)).sum(-1))
+
+    def flow(self, x: Tensor, t: float, u: float, given: Given) -> Tensor:
+        """The probability-flow map from t to u, by 80 halvings of [-30, 30]."""
+        (_, b, _), y = self.process.coefs_of(u), 0.0 if given.y is None else given.y
+        share = self._distribution(_centred(self.process, x, t, given)[0], t)
+        lo, hi = torch.full_like(x, -30.0), torch.full_like(x, 30.0)
+        for _ in range(80):
+            mid = (lo + hi) / 2
+            below = self._distribution(mid, u) < share
+            lo, hi = torch.where(below, mid, lo), torch.where(below, hi, mid)
+        return hi + b * y
+
+    def _distribution(self, z: Tensor, t: float) -> Tensor:
+        (a, _, s), (weights, means, variances) = self.process.coefs_of(t), self._parts(z)
+        out: Tensor = (weights * torch.special.ndtr((z[..., None] - a * means) / torch.sqrt(a**2 * variances + s**2))).sum(-1)
+        return out
+
+    def _parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        weights, means, variances = (torch.tensor(v, dtype=x.dtype) for v in (self.weights, self.means, self.variances))
+        return weights, means, variances

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from polyscore.training.export import ExportModel
     from polyscore.training.importance import Importance
     from polyscore.training.module import ScoreTraining
-    from polyscore.training.objectives import EDMLoss, EpsLoss, FlowMatching, Objective, ScoreMatching, VLoss, X0Loss
+    from polyscore.training.objectives import EpsLoss, FlowMatching, Objective, ScoreMatching, VLoss, X0Loss
     from polyscore.training.optimiser import AdamW
     from polyscore.training.predict import Generation, ShardWriter
     from polyscore.training.preview import SamplePreview
@@ -42,7 +42,7 @@ _PLACES = {
     "export": ("ExportModel",),
     "importance": ("Importance",),
     "module": ("ScoreTraining",),
-    "objectives": ("EDMLoss", "EpsLoss", "FlowMatching", "Objective", "ScoreMatching", "VLoss", "X0Loss"),
+    "objectives": ("EpsLoss", "FlowMatching", "Objective", "ScoreMatching", "VLoss", "X0Loss"),
     "optimiser": ("AdamW",),
     "predict": ("Generation", "ShardWriter"),
     "preview": ("SamplePreview",),
@@ -73,7 +73,6 @@ __all__ = [
     "CosineTimes",
     "Coupling",
     "DropCondition",
-    "EDMLoss",
     "EDMWeight",
     "EpsLoss",
     "ExportModel",

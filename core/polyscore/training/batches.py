@@ -43,11 +43,14 @@ def as_batch(batch: Any) -> Batch:
 
 @dataclass(frozen=True)
 class DropCondition:
-    """Replaces the condition of a share `rate` of the samples by `value`, which teaches a network to do without (Ho and Salimans 2022, arXiv 2207.12598).
+    """Replaces the condition of a share `rate` of the samples by `value`, which teaches a network to do without.
+
+    Ho and Salimans 2022 (arXiv 2207.12598).
 
     Args:
         rate: share of the samples, in [0, 1].
-        value: the one that means "no condition", broadcast to a sample's condition: the number of classes for labels, 0 for embeddings.
+        value: the one that means "no condition", broadcast to a sample's condition: the number of classes for labels, 0 for
+            embeddings.
         keys: for a mapping as condition, the entries to replace; all by default.
 
     Raises:
@@ -62,23 +65,17 @@ class DropCondition:
         if not 0 <= self.rate <= 1:
             raise InputError(f"DropCondition: rate {self.rate}, expected a share in [0, 1]")
 
-    def __call__(self, cond: Any, generator: torch.Generator) -> Any:
-        """`cond` (B, ...) or a mapping of such tensors, with dropped samples; one decision a sample for all entries."""
+    def __call__(self, cond: Any, draws: Tensor) -> Any:
+        """`cond` (B, ...) or a mapping of such tensors, with sample i replaced where draws_i < rate; draws (B,) uniform in [0, 1)."""
+        dropped = draws < self.rate
         if isinstance(cond, Mapping):
-            size = len(next(iter(cond.values())))
-            dropped = self._decide(size, generator)
             return {k: self._replace(v, dropped) if self.keys is None or k in self.keys else v for k, v in cond.items()}
         if not isinstance(cond, Tensor):
             raise InputError(
                 f"DropCondition: the batch's cond is {type(cond).__name__}, expected a tensor or a mapping of tensors"
             )
-        return self._replace(cond, self._decide(len(cond), generator))
-
-    def _decide(self, size: int, generator: torch.Generator) -> Tensor:
-        return torch.rand(size, generator=generator) < self.rate
+        return self._replace(cond, dropped)
 
     def _replace(self, cond: Tensor, dropped: Tensor) -> Tensor:
-        shape = (len(cond), *[1] * (cond.ndim - 1))
-        return torch.where(
-            dropped.to(cond.device).view(shape), torch.as_tensor(self.value, dtype=cond.dtype, device=cond.device), cond
-        )
+        where = dropped.to(cond.device).view(len(cond), *[1] * (cond.ndim - 1))
+        return torch.where(where, torch.as_tensor(self.value, dtype=cond.dtype, device=cond.device), cond)

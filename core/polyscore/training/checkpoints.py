@@ -1,4 +1,4 @@
-"""Lightning's checkpoints, written whole or not at all and read without running what is in them."""
+"""Lightning's checkpoints, written whole or not at all and read without running what is in them; what a resumed run needs besides."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from polyscore.errors import CheckpointError
 from polyscore.hub.files import atomic_path
+from polyscore.training.draws import seed_of
 
-__all__ = ["LastCheckpoint", "SafeCheckpointIO"]
+__all__ = ["LastCheckpoint", "SafeCheckpointIO", "SeedEpochs"]
 
 
 class SafeCheckpointIO(TorchCheckpointIO):
@@ -25,8 +27,13 @@ class SafeCheckpointIO(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None) -> None:
-        with atomic_path(path) as name:
-            torch.save(checkpoint, name)
+        with atomic_path(path) as name, name.open("wb") as file:
+            try:
+                torch.save(checkpoint, file)
+            except RuntimeError as error:  # torch's archive writer gives up on a failed write in its own words
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from None
+                raise
 
     def load_checkpoint(
         self, path: str | os.PathLike[str], map_location: Any = "cpu", weights_only: bool | None = True
@@ -58,6 +65,19 @@ class LastCheckpoint(ModelCheckpoint):
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
+
+
+class SeedEpochs(Callback):
+    """Seeds torch's global generator at the start of each epoch by (seed, epoch, process).
+
+    Dropout has no other source of randomness, and a checkpoint does not hold its state: so a resumed run drops what the first would.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        torch.manual_seed(seed_of(self.seed, "epoch", trainer.current_epoch, trainer.global_rank))
 
 
 def _first_line(error: BaseException) -> str:

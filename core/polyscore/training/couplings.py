@@ -1,7 +1,8 @@
 r"""Couplings: which noise of a mini-batch goes with which sample.
 
-A coupling returns a permutation p; sample i is then noised by draw p(i). The noise of the batch as a whole keeps its law, only its
-pairing with the data changes, and trajectories cross less. Assignments are exact (scipy's shortest augmenting path, O(B^3)).
+A coupling returns a permutation p; sample i is then noised by draw p(i). The noise of the batch as a whole keeps its law, only
+its pairing with the data changes, and trajectories cross less. Assignments are exact (scipy's shortest augmenting path, O(B^3)),
+over the batch of one process.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ class Independent(Coupling):
 
 @dataclass(frozen=True)
 class MiniBatchOT(Coupling):
-    """min_p sum_i |x0_i - noise_p(i)|^2: the optimal transport plan of the batch (Tong et al. 2023, arXiv 2302.00482; Pooladian et al. 2023, arXiv 2304.14772)."""
+    """min_p sum_i |x0_i - noise_p(i)|^2: the optimal transport plan of the batch.
+
+    Tong et al. 2023 (arXiv 2302.00482); Pooladian et al. 2023 (arXiv 2304.14772).
+    """
 
     def __call__(self, x0: Tensor, noise: Tensor, cond: Any = None) -> Tensor:
         return _assign(_distances(x0, noise).square())
@@ -55,8 +59,8 @@ class Immiscible(Coupling):
 class WithinClass(Coupling):
     """The coupling of each class on its own.
 
-    Assigning across classes makes the noise depend on the class, which sampling with a requested class does not know; within a class
-    the conditional law of the noise stays what it was.
+    Assigning across classes makes the noise depend on the class, which sampling with a requested class does not know; within a
+    class the conditional law of the noise stays what it was.
 
     Raises:
         InputError: `cond` is no tensor of one label per sample.
@@ -69,7 +73,7 @@ class WithinClass(Coupling):
             found = tuple(cond.shape) if isinstance(cond, Tensor) else type(cond).__name__
             raise InputError(f"WithinClass: cond is {found}, expected a tensor of {len(x0)} labels")
         order = torch.arange(len(x0), device=x0.device)
-        for label in cond.unique():
+        for label in torch.unique(cond):
             members = (cond == label).nonzero()[:, 0].to(x0.device)
             order[members] = members[self.coupling(x0[members], noise[members], cond[members])]
         return order

@@ -1,15 +1,11 @@
 """From a configuration to a trainer, a module and data: Lightning's command line as a function.
 
     run = assemble(["configs/images/digits.yaml"], folder="runs/digits", overrides=["--trainer.max_epochs=5"])
-    run.fit()
+    with run.claim():
+        run.fit(resume=run.last())
 
-A configuration is YAML with the keys `seed_everything`, `model`, `data` and `trainer`; an object is written as `class_path` and `init_args`
-and checked against the types of its class. Everything of a run is in its folder:
-
-    config.yaml               the whole configuration, with the defaults it left out
-    checkpoints/last.ckpt     where `resume` goes on
-    model/                    what `polyscore.hub.load` reads (`ExportModel`)
-    metrics.csv               what was logged
+A configuration is YAML with the keys `seed_everything`, `model`, `data` and `trainer`; an object is written as `class_path` and
+`init_args` and checked against the types of its class.
 """
 
 from __future__ import annotations
@@ -27,50 +23,22 @@ from pathlib import Path
 from typing import Any, Generic
 
 from jsonargparse import set_parsing_settings
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.plugins.io import CheckpointIO
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from polyscore.errors import ConfigError, MissingExtraError, PolyscoreError
-from polyscore.hub.files import atomic_path
-from polyscore.training.checkpoints import LastCheckpoint, SafeCheckpointIO
+from polyscore.training.checkpoints import LastCheckpoint, SafeCheckpointIO, SeedEpochs
 from polyscore.training.export import ExportModel
 from polyscore.training.messages import explain
+from polyscore.training.run import LAST, Run
 
-__all__ = ["CONFIG", "LAST", "LOGGERS", "Assembled", "all_options", "assemble"]
+__all__ = ["LOGGERS", "all_options", "assemble"]
 
-CONFIG = "config.yaml"
-LAST = Path("checkpoints") / "last.ckpt"
 LOGGERS = ("csv", "tensorboard", "wandb")
-
-
-@dataclass(frozen=True)
-class Assembled:
-    """A run that is ready to start."""
-
-    trainer: Trainer
-    module: LightningModule
-    data: LightningDataModule | None
-    folder: Path
-    config: str
-
-    def fit(self, *, resume: str | os.PathLike[str] | None = None) -> None:
-        """Train; `resume` is a checkpoint to go on from.
-
-        Raises:
-            KeyboardInterrupt: Ctrl-C; the last checkpoint is complete.
-            PolyscoreError: what the data, the module or the disk has to say.
-        """
-        if self.trainer.is_global_zero:
-            with atomic_path(self.folder / CONFIG) as name:
-                name.write_text(self.config, encoding="utf-8")
-        try:
-            self.trainer.fit(self.module, datamodule=self.data, ckpt_path=resume, weights_only=True)
-        except SystemExit:  # Lightning ends the process after Ctrl-C; the caller decides here
-            raise KeyboardInterrupt from None
 
 
 def assemble(
@@ -82,7 +50,7 @@ def assemble(
     trainer: Mapping[str, Any] | None = None,
     loggers: Sequence[str] = (),
     callbacks: Sequence[Callback] = (),
-) -> Assembled:
+) -> Run:
     """Build what the configurations describe; later files and then the overrides win.
 
     Args:
@@ -103,7 +71,8 @@ def assemble(
     with _explained(configs, overrides), _dataclasses_have_siblings():
         cli = _CommandLine(words, _Choice(place, seed, dict(trainer or {}), tuple(loggers), tuple(callbacks)))
         text = cli.parser.dump(cli.config, skip_none=False)
-    return Assembled(cli.trainer, cli.model, cli.datamodule, place, text)
+    chosen = cli.config.get("seed_everything")
+    return Run(cli.trainer, cli.model, cli.datamodule, place, text, chosen if type(chosen) is int else None)
 
 
 def all_options() -> str:
@@ -172,7 +141,8 @@ class _CommandLine(LightningCLI):
     def _standard(self, callbacks: Sequence[Callback]) -> list[Callback]:
         """An export and a last checkpoint, where the configuration has none; checkpoints go to the run's folder."""
         folder = str(self.choice.folder / LAST.parent)
-        mine: list[Callback] = []
+        seed = self._get(self.config_init, "seed_everything")
+        mine: list[Callback] = [SeedEpochs(seed if type(seed) is int else 0)]
         if not any(isinstance(callback, ExportModel) for callback in callbacks):
             mine.append(ExportModel())
         checkpoints = [callback for callback in callbacks if isinstance(callback, ModelCheckpoint)]
@@ -216,7 +186,7 @@ def is_pure_dataclass(cls: type) -> bool:
 
 @contextlib.contextmanager
 def _dataclasses_have_siblings() -> Iterator[None]:
-    """Let a `class_path` choose among processes, laws and densities: jsonargparse takes a plain dataclass for the only one of its kind."""
+    """Let a `class_path` choose among processes, laws, densities: jsonargparse takes a plain dataclass for the only one of its kind."""
     set_parsing_settings(subclasses_enabled=["is_pure_dataclass"], instantiate_subclass_spec_in_any=True)
     try:
         yield

@@ -28,7 +28,8 @@ def averaged(trainer: Trainer, module: LightningModule) -> Any:
 class ExportModel(Callback):
     """Saves a part of the module (its averaged weights, if any) to `folder` after each validation and at the end of training.
 
-    Each save replaces the one before, whole or not at all.
+    Each save replaces the one before, whole or not at all. A run that is found to be finished when it is resumed saves once more, so
+    that one which was killed between its last checkpoint and its end has its model too.
 
     Args:
         folder: where; default `model` in the trainer's `default_root_dir`.
@@ -46,7 +47,7 @@ class ExportModel(Callback):
         if not trainer.sanity_checking:
             self.export(trainer, pl_module)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.export(trainer, pl_module)
 
     def export(self, trainer: Trainer, module: LightningModule) -> None:

@@ -4,9 +4,9 @@ r"""Importance-sampled times, learned from the losses met so far.
 
     p_k = (1 - mix) sqrt(E_k[l^2]) / sum_j sqrt(E_j[l^2]) + mix / K
 
-with the mean over the last `history` losses of each, and the loss is multiplied by 1 / (K p_k), so its mean is that of uniform times
-and its variance is the least that a choice of p can reach (Nichol and Dhariwal 2021, arXiv 2102.09672, section 3.3). Until every
-interval has a full history the times are uniform.
+with the mean over the last `history` losses of each, and the loss is multiplied by 1 / (K p_k), so its mean is that of uniform
+times and its variance is the least that a choice of p can reach (Nichol and Dhariwal 2021, arXiv 2102.09672, section 3.3). Until
+every interval has a full history the times are uniform.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ __all__ = ["Importance"]
 class Importance(TimeDensity):
     """Times in proportion to the root mean square loss of their interval.
 
-    The state is explicit: `losses` (intervals, history) float64, a ring a row, and `count` (intervals,), how many losses each interval
-    has met. `polyscore.training.ScoreTraining` keeps it in its checkpoints and shows every process the losses of all.
+    The state is explicit: `losses` (intervals, history) float64, a ring a row, and `count` (intervals,), how many losses each
+    interval has met. `polyscore.training.ScoreTraining` keeps it in its checkpoints and shows every process the losses of all.
 
     Raises:
         InputError: fewer than one interval or loss, or a share `mix` outside (0, 1].
@@ -41,6 +41,10 @@ class Importance(TimeDensity):
         self.intervals, self.history, self.mix = intervals, history, mix
         self.losses = torch.zeros(intervals, history, dtype=torch.float64)
         self.count = torch.zeros(intervals, dtype=torch.long)
+
+    @property
+    def adaptive(self) -> bool:
+        return True
 
     def probabilities(self) -> Tensor:
         """p_k, (intervals,) float64."""

@@ -1,7 +1,7 @@
 """Turns the parser's report on a configuration into one sentence: where, what is wrong, what was expected.
 
-jsonargparse describes an error as an indented tree of `Parser key "x":`, `Problem with given class_path 'C':` and the errors of every
-alternative of a type. The first branch is the one the user meant; its keys make the place, its first other line is the reason.
+jsonargparse describes an error as an indented tree of `Parser key "x":`, `Problem with given class_path 'C':` and the errors of
+every alternative of a type. The first branch is the one the user meant; its keys make the place, its first other line is the reason.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FRAME = ("Does not validate against any of the Union subtypes", "Subtypes:", "E
 
 
 def explain(report: str, configs: Sequence[str | os.PathLike[str]] = (), overrides: Sequence[str] = ()) -> str:
-    """`digits.yaml: trainer.max_epoch is not known; did you mean max_epochs?`"""
+    """One sentence: `digits.yaml: trainer.max_epoch is not known; did you mean max_epochs?`."""
     raw = [
         line.replace("- ", "  ", 1) if line.lstrip().startswith("- ") else line for line in report.splitlines() if line.strip()
     ]

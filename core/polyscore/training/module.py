@@ -1,11 +1,13 @@
 r"""The Lightning module that trains a denoiser of any domain.
 
-One step draws t from a time density, pairs data and noise by a coupling, asks the objective for the unreduced loss l (B, ...) and takes
+One step draws t from a time density, pairs data and noise by a coupling, asks the objective for the unreduced loss l (B, ...)
+and takes
 
     mean over samples of  correction(t) * mean over entries of l.
 
-All randomness comes from generators named by (seed, purpose, epoch, batch, process): a run that is stopped and resumed draws what it would
-have drawn, and the global generator is neither read nor moved.
+All randomness comes from generators named by (seed, purpose, epoch, batch, sample): a run that is stopped and resumed draws what
+it would have drawn, and W processes with batches of B draw what one process with a batch of W B does, where the batch of process r
+holds the samples r, r + W, r + 2 W, ... as torch's `DistributedSampler` deals them. The global generator is neither read nor moved.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from polyscore.errors import ConfigError, InputError, PolyscoreError
 from polyscore.noise import Noise, Recorded
 from polyscore.training.batches import Batch, DropCondition, as_batch
 from polyscore.training.couplings import Coupling, Independent
-from polyscore.training.draws import FromGenerator, generator_of
+from polyscore.training.draws import SampleNoise, generator_of
 from polyscore.training.objectives import Objective, VLoss
 from polyscore.training.optimiser import AdamW
 from polyscore.training.times import Stratified, TimeDensity, Uniform
@@ -36,13 +38,13 @@ def denoiser_in(model: nn.Module) -> Any:
     Raises:
         ConfigError: there is none.
     """
-    found = next((part for part in model.modules() if hasattr(part, "process")), None)
-    if found is None:
-        raise ConfigError(
-            f"ScoreTraining: {type(model).__name__} holds no denoiser with a process; expected a polyscore.denoisers.Precondition, "
-            "or a pipeline with one in it"
-        )
-    return found
+    for part in model.modules():
+        if hasattr(part, "process"):
+            return part
+    raise ConfigError(
+        f"ScoreTraining: {type(model).__name__} holds no denoiser with a process; expected a polyscore.denoisers.Precondition, "
+        "or a pipeline with one in it"
+    )
 
 
 def per_sample(loss: Any, mask: Tensor | None = None) -> Tensor:
@@ -76,7 +78,7 @@ class ScoreTraining(LightningModule):
 
     Raises:
         ConfigError: no denoiser in `model`.
-        PolyscoreError: the loss was not finite in an epoch (raised at its end, before a checkpoint is written).
+        PolyscoreError: the loss was not finite (raised before the next validation, export and checkpoint).
     """
 
     def __init__(
@@ -107,16 +109,18 @@ class ScoreTraining(LightningModule):
         """The loss of every sample and its time, each (B,), with draws named by `key`."""
         x0, given, eps = self.to_batch(batch)
         leaf = next(iter(x0.values())) if isinstance(x0, Mapping) else x0
-        draws = generator_of(self.seed, "times", *key)
-        t = times.sample(len(leaf), draws, self.denoiser.process)
-        noise = self._noise(x0, eps, given.cond, generator_of(self.seed, "noise", *key, device=leaf.device))
+        world, rank = (1, 0) if self._trainer is None else (self.trainer.world_size, self.global_rank)
+        whole = len(leaf) * world
+        generator = generator_of(self.seed, "times", *key)
+        t = times.sample(whole, generator, self.denoiser.process)[rank::world]
+        noise = self._noise(x0, eps, given.cond, SampleNoise((self.seed, "noise", *key), range(rank, whole, world)))
         if self.drop is not None:
+            draws = torch.rand(whole, generator=generator)[rank::world]
             given = given._replace(cond=self.drop(given.cond, draws))
         loss = self.objective(self.denoiser, self.denoiser.process, x0, t=t, given=given, noise=noise)
         return per_sample(loss, given.mask), t
 
-    def _noise(self, x0: Any, eps: Any, cond: Any, generator: torch.Generator) -> Noise:
-        source = FromGenerator(generator)
+    def _noise(self, x0: Any, eps: Any, cond: Any, source: Noise) -> Noise:
         if isinstance(x0, Mapping):
             if eps is not None or not isinstance(self.coupling, Independent):
                 raise InputError("ScoreTraining: couplings and stored noise are for tensor states; the batch's x0 is a mapping")
@@ -128,9 +132,10 @@ class ScoreTraining(LightningModule):
 
     def training_step(self, batch: Any, index: int) -> Tensor:
         """The mean loss of a batch."""
-        losses, t = self.losses(batch, self.times, "train", self.current_epoch, index, self.global_rank)
+        losses, t = self.losses(batch, self.times, "train", self.current_epoch, index)
         loss = (self.times.correction(t).to(losses) * losses).mean()
-        self._learn_times(t, losses)
+        if self.times.adaptive:
+            self.times.observe(*self._of_all_processes(t, losses.detach()))
         ok = torch.isfinite(loss.detach())
         self._finite = ok if self._finite is None else self._finite & ok
         self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=len(losses))
@@ -138,20 +143,30 @@ class ScoreTraining(LightningModule):
 
     def validation_step(self, batch: Any, index: int) -> None:
         """The same draws every time, spread evenly over the density, so that epochs compare."""
-        losses, t = self.losses(batch, Stratified(self.times), "validation", index, self.global_rank)
+        losses, t = self.losses(batch, Stratified(self.times), "validation", index)
         loss = (self.times.correction(t).to(losses) * losses).mean()
         self.log("val/loss", loss, prog_bar=True, batch_size=len(losses), sync_dist=True)
 
-    def _learn_times(self, t: Tensor, losses: Tensor) -> None:
-        if self._trainer is not None and self.trainer.world_size > 1:  # every process keeps the same density
-            t, losses = (self.all_gather(v.detach().to(self.device)).flatten() for v in (t.to(losses), losses))
-        self.times.observe(t.double().cpu(), losses.detach())
+    def _of_all_processes(self, t: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
+        """Times and losses in the order of the whole batch, so that every process learns the same density."""
+        if self._trainer is None or self.trainer.world_size == 1:
+            return t, losses
+        pairs: Any = self.all_gather(torch.stack([t.to(losses), losses]))  # (W, 2, B)
+        times, values = pairs.permute(1, 2, 0).flatten(1)
+        return times.double().cpu(), values
+
+    def on_validation_start(self) -> None:
+        self._check_finite()
 
     def on_train_epoch_end(self) -> None:
+        self._check_finite()
+
+    def _check_finite(self) -> None:
+        """Look at the losses since the last look: asking at every step would make the device wait."""
         if self._finite is not None and not bool(self._finite):
             raise PolyscoreError(
-                f"training: the loss was not a finite number in epoch {self.current_epoch}; the last checkpoint is from before it. "
-                "Lower the learning rate, clip gradients (trainer.gradient_clip_val), or look for NaN in the data"
+                f"training: the loss was not a finite number in epoch {self.current_epoch + 1}; the last checkpoint is from "
+                "before it. Lower the learning rate, clip gradients (trainer.gradient_clip_val), or look for NaN in the data"
             )
         self._finite = None
 

@@ -9,8 +9,9 @@ With x = a x0 + b y + s eps fixed, every prediction is affine in x0, so its erro
     v           a eps - s x0               -(a^2 / s + s)
     velocity    a' x0 + b' y + s' eps      a' - s' a / s
 
-An objective is one such factor c(t) and a weighting: loss = w(t) |c(t) (x0 - x0hat)|^2. It asks a *denoiser*, so it does not matter
-what the network inside predicts. Where s = 0 there is nothing to denoise and all but the x0 loss are undefined: t is in (0, 1].
+An objective is one such factor c(t) and a weighting: loss = w(t) |c(t) (x0 - x0hat)|^2. It asks a *denoiser*, so it does not
+matter what the network inside predicts. Where s = 0 there is nothing to denoise and all but the x0 loss are undefined: t is in
+(0, 1]. EDM's loss is `X0Loss(EDMWeight())`, SGMSE's `ScoreMatching(Variance())`.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from polyscore.denoisers import Denoiser
 from polyscore.noise import NoiseLike
 from polyscore.processes import GaussianProcess, Product, expand
 from polyscore.state import NONE, Given, LeafTime, State, Time, leaf_time
-from polyscore.training.weightings import ConstantWeight, EDMWeight, Weighting
+from polyscore.training.weightings import ConstantWeight, Weighting
 
-__all__ = ["EDMLoss", "EpsLoss", "FlowMatching", "Objective", "ScoreMatching", "VLoss", "X0Loss"]
+__all__ = ["EpsLoss", "FlowMatching", "Objective", "ScoreMatching", "VLoss", "X0Loss"]
 
 
 class Objective(ABC):
@@ -125,8 +126,3 @@ class FlowMatching(Objective):
         a, _, s = process.coefs_of(t)
         rates = process.rates(t)
         return rates.da - rates.ds * a / s
-
-
-def EDMLoss(sigma_data: float = 0.5) -> X0Loss:
-    """(sigma^2 + sd^2) / (sigma sd)^2 |x0 - x0hat|^2 (Karras et al. 2022, arXiv 2206.00364)."""
-    return X0Loss(EDMWeight(sigma_data))

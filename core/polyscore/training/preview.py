@@ -22,9 +22,9 @@ __all__ = ["SamplePreview"]
 
 
 class SamplePreview(Callback):
-    """Every n epochs, samples with what the first batch gives (end points, conditions, masks) and draws them as `previews/epoch-0010.png`.
+    """Every n epochs, draws samples as `previews/epoch-0010.png`, made with what the first batch gives (conditions, end points, masks).
 
-    Images (B, 1 or 3, H, W) are drawn as they are; of other states each channel-free slice (B, ..., H, W) is drawn by its magnitude. The
+    Images (B, 1 or 3, H, W) are drawn as they are; of other states (B, ..., H, W) the magnitude of the first slice is drawn. The
     averaged weights are used where there are some. Seeds are fixed, so the pictures of a run differ by the model alone.
 
     Args:

@@ -1,8 +1,8 @@
 r"""Large outputs as shards: items 0..n-1 in files of consecutive items, each file complete or absent.
 
-A shard is the unit of work. It is always computed from the same items, so a run that was killed and resumed, or that was spread over several
-processes or machines, gives the same bits as one that ran through. `shards.json` says how many items there are, how many a shard holds, and
-the settings the content depends on; another run may join the folder only with the same ones.
+A shard is the unit of work. It is always computed from the same items, so a run that was killed and resumed, or that was spread
+over several processes or machines, gives the same bits as one that ran through. `shards.json` says how many items there are, how
+many a shard holds, and the settings the content depends on; another run may join the folder only with the same ones.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class Shards:
         mine = {"count": self.count, "size": self.size, **self.settings}
         path = self.folder / _MANIFEST
         if not path.exists():
-            with atomic_path(path) as name:
-                name.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
+            with atomic_path(path) as manifest:
+                manifest.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
             return
         theirs = _manifest(self.folder)
         for key in [*mine, *theirs]:

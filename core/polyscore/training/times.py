@@ -1,8 +1,8 @@
 r"""Densities of the training time t in (0, 1].
 
-A density is its quantile function: t = quantile(u), u uniform in (0, 1]. Where u comes from is a second choice: independent draws,
-`Stratified` or `Antithetic` ones, which lower the variance of the loss and leave its mean alone. Densities of the noise level
-sigma = s / a are turned into times by the process, so they mean the same for all of them: a log-normal sigma is EDM's density
+A density is its quantile function: t = quantile(u), u uniform in (0, 1]. Where u comes from is a second choice: independent
+draws, `Stratified` or `Antithetic` ones, which lower the variance of the loss and leave its mean alone. Densities of the noise
+level sigma = s / a are turned into times by the process, so they mean the same for all of them: a log-normal sigma is EDM's density
 on any process, and the logit-normal density of Esser et al. 2024 (arXiv 2403.03206) on `Flow`, where ln sigma = logit t.
 """
 
@@ -24,6 +24,11 @@ __all__ = ["Antithetic", "CosineTimes", "LogLogistic", "LogNormal", "Stratified"
 
 class TimeDensity(ABC):
     """A law of t in (0, 1], written as its quantile function."""
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether it learns from the losses: then the trainer calls `observe`."""
+        return False
 
     @abstractmethod
     def quantile(self, u: Tensor, process: GaussianProcess) -> Tensor:
@@ -54,7 +59,9 @@ class TimeDensity(ABC):
 
 @dataclass(frozen=True)
 class Uniform(TimeDensity):
-    """t uniform in (t_min, t_max]; the first 1e-5, where s is too small to learn from, is left out (Song et al. 2021, arXiv 2011.13456).
+    """t uniform in (t_min, t_max]; the first 1e-5, where s is too small to learn from, is left out.
+
+    Song et al. 2021 (arXiv 2011.13456).
 
     Raises:
         InputError: not 0 <= t_min < t_max <= 1.
@@ -103,8 +110,8 @@ class LogLogistic(TimeDensity):
 class CosineTimes(TimeDensity):
     """The angle atan(sigma / sigma_data) uniform between those of sigma_min and sigma_max.
 
-    The density of the cosine schedule (Nichol and Dhariwal 2021, arXiv 2102.09672; Salimans and Ho 2022, arXiv 2202.00512); on `Flow`
-    without truncation it is the "CosMap" of Esser et al. 2024 (arXiv 2403.03206).
+    The density of the cosine schedule (Nichol and Dhariwal 2021, arXiv 2102.09672; Salimans and Ho 2022, arXiv 2202.00512); on
+    `Flow` without truncation it is the "CosMap" of Esser et al. 2024 (arXiv 2403.03206).
     """
 
     sigma_data: float = 1.0
@@ -127,6 +134,10 @@ class _Spread(TimeDensity):
 
     def quantile(self, u: Tensor, process: GaussianProcess) -> Tensor:
         return self.density.quantile(u, process)
+
+    @property
+    def adaptive(self) -> bool:
+        return self.density.adaptive
 
     def correction(self, t: Tensor) -> Tensor:
         return self.density.correction(t)

@@ -3,10 +3,10 @@
 With X^ the prediction and X the clean spectrogram, both compressed and divided by the codec's factor, and x^ and x the
 waves,
 
-    loss = mean |X^ - X|^2 + w_m mean (|X^| - |X|)^2 + w_x mean |x^ - x|.
+    loss = mean |X^ - X|^2 + w_m mean (|X^| - |X|)^2 + w_x mean |x^ - x| + w_c (1 - C(x^, x)).
 
 The magnitude term keeps the loss from shrinking what it cannot place in phase; the term on waves looks through the
-codec.
+codec; C is the correlation of third-octave envelopes that ESTOI takes (`polyscore.audio.losses`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from polyscore.audio.codec import SpectrogramCodec
+from polyscore.audio.losses import SEGMENT, band_correlation, third_octaves
 from polyscore.audio.metrics import si_sdr
 from polyscore.audio.pipeline import SpeechEnhancer
 
@@ -28,7 +29,8 @@ class PredictorTraining(LightningModule):
     """Train `network`, a map of noisy spectrograms (B, F, T), compressed by `codec`, to clean ones.
 
     Adam with a linear warm-up over `warmup` steps and a cosine that falls to `floor` times `learning_rate` at the last
-    step (the trainer's `max_steps`). Batches are `{"clean": (B, L), "noisy": (B, L)}`. Logs `train/loss`, `val/loss`
+    step (the trainer's `max_steps`). `start` names a saved enhancer whose weights training starts from (fine-tuning);
+    without it they are random. Batches are `{"clean": (B, L), "noisy": (B, L)}`. Logs `train/loss`, `val/loss`
     and `val/si_sdr_gain` in dB.
     """
 
@@ -42,6 +44,8 @@ class PredictorTraining(LightningModule):
         warmup: int = 100,
         magnitude_weight: float = 0.25,
         wave_weight: float = 0.1,
+        correlation_weight: float = 0.0,
+        start: str | None = None,
         codec: SpectrogramCodec = SpectrogramCodec(),  # noqa: B008
         sample_rate: int = 16000,
     ) -> None:
@@ -50,6 +54,11 @@ class PredictorTraining(LightningModule):
         self.unit = codec.factor if codec.transform != "none" else 1.0
         self.learning_rate, self.betas, self.floor, self.warmup = learning_rate, betas, floor, warmup
         self.magnitude_weight, self.wave_weight = magnitude_weight, wave_weight
+        self.correlation_weight = correlation_weight
+        self.segment = round(SEGMENT * sample_rate / codec.hop)
+        self.register_buffer("bands", third_octaves(codec.bins, sample_rate), persistent=False)
+        if start is not None:
+            network.load_state_dict(SpeechEnhancer.from_pretrained(start).model.state_dict())
 
     @property
     def enhancer(self) -> SpeechEnhancer:
@@ -67,10 +76,15 @@ class PredictorTraining(LightningModule):
         wave = self.codec.decode(found, batch["clean"].shape[-1])
         found, target = found / self.unit, target / self.unit
         difference = found - target
-        spectral = difference.real.square() + difference.imag.square()
+        spectral = _power(difference)
         magnitude = (_size(found) - _size(target)).square()
         per_pair = (spectral + self.magnitude_weight * magnitude).mean(dim=(1, 2))
-        return per_pair + self.wave_weight * (wave - batch["clean"]).abs().mean(dim=1), wave
+        per_pair = per_pair + self.wave_weight * (wave - batch["clean"]).abs().mean(dim=1)
+        if self.correlation_weight:
+            powers = [_power(self.codec.stft(signal)) for signal in (wave, batch["clean"])]
+            correlation = band_correlation(powers[0], powers[1], self.bands, frames=self.segment)
+            per_pair = per_pair + self.correlation_weight * (1 - correlation)
+        return per_pair, wave
 
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
         loss = self.losses(batch)[0].mean()
@@ -96,5 +110,9 @@ class PredictorTraining(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
+def _power(spec: Tensor) -> Tensor:
+    return spec.real.square() + spec.imag.square()
+
+
 def _size(spec: Tensor) -> Tensor:
-    return (spec.real.square() + spec.imag.square() + 1e-10).sqrt()
+    return (_power(spec) + 1e-10).sqrt()

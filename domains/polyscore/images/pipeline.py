@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -23,8 +24,8 @@ class ImageGenerator(nn.Module):
     """Draws images, of requested classes where the model knows classes.
 
     Args:
-        denoiser: a denoiser of images (B, *shape) with values in [-1, 1] and a `process`; `given.cond` are labels (B,) from 0 to `classes`,
-            the last one meaning "no class".
+        denoiser: a denoiser of images (B, *shape) with values in [-1, 1] and a `process`; `given.cond` are labels (B,) from 0 to
+            `classes`, the last one meaning "no class".
         shape: (C, H, W) of an image.
         classes: number of classes; 0 for a model without.
 
@@ -74,9 +75,11 @@ class ImageGenerator(nn.Module):
             seed: of the noise of the first image, the next has the next; or one seed an image.
 
         Raises:
-            InputError: a label the model does not know, or fewer seeds than images.
+            InputError: a label the model does not know, fewer seeds than images, or a guidance that is no number.
             PolyscoreError: the model gave values that are not numbers.
         """
+        if not math.isfinite(guidance):
+            raise InputError(f"guidance: {guidance}, expected a finite number (1 is none)")
         device = next(self.parameters()).device
         cond = self._labels(labels).to(device)
         like = torch.empty((len(cond), *self.shape), device=device)
@@ -93,13 +96,15 @@ class ImageGenerator(nn.Module):
 
     def _labels(self, labels: int | Sequence[int] | Tensor) -> Tensor:
         if isinstance(labels, int):
+            if labels < 1:
+                raise InputError(f"labels: {labels} images, expected 1 or more")
             return torch.full((labels,), self.classes)
-        wanted = torch.as_tensor(labels, dtype=torch.long)
-        if wanted.ndim != 1 or len(wanted) == 0:
-            raise InputError(f"labels: shape {tuple(wanted.shape)}, expected one label an image")
+        wanted = torch.as_tensor(labels)
+        if wanted.ndim != 1 or len(wanted) == 0 or wanted.is_floating_point():
+            raise InputError(f"labels: {wanted.dtype} {tuple(wanted.shape)}, expected one whole number an image")
         if not self.classes:
             raise InputError("labels: this model has no classes; give a number of images instead")
         wrong = wanted[(wanted < 0) | (wanted > self.classes)]
         if len(wrong):
             raise InputError(f"labels: {int(wrong[0])}, expected 0 to {self.classes - 1} ({self.classes} for no class)")
-        return wanted
+        return wanted.long()

@@ -54,8 +54,7 @@ class DiffusersDenoiser(nn.Module):
         network: a diffusers model, or any callable of that form.
         process: the process it was trained on, in the coordinates of the state to be sampled.
         prediction_type: diffusers' name for what it predicts, or a `Readout` that says everything.
-        timesteps: time -> timestep; default N t - 1 (tables) or 1000 t (flows). `grid.clock(process, n)` of `from_diffusers`
-        gives
+        timesteps: time -> timestep; default N t - 1 (tables) or 1000 t (flows). `grid.clock(process, n)` of `from_diffusers` gives
             exactly what the scheduler gives in a run of n steps.
     """
 
@@ -96,10 +95,10 @@ class DiffusersDenoiser(nn.Module):
             raise InputError(f"given.cond: a {type(given.cond).__name__}, expected a mapping of the network's keyword arguments")
         step = self.timesteps(time, self._stage) if isinstance(self.timesteps, Clock) else self.timesteps(time)
         dtype = self._dtype(x)
-        told = torch.full((x.shape[0],), step, device=x.device, dtype=torch.float64 if dtype == torch.float64 else
-        torch.float32) told = told.long() if step == int(step) else told out = self.network(self.readout.scale(self.process,
-        x, time).to(dtype), told, **(given.cond or {})) out = out if isinstance(out, Tensor) else out[0] if isinstance(out,
-        tuple) else out.sample if out.ndim == x.ndim and out.shape[1] > x.shape[1]:
+        kind = torch.long if step == int(step) else torch.float64 if dtype == torch.float64 else torch.float32
+        told = torch.full((x.shape[0],), step, device=x.device, dtype=kind)
+        out = _tensor(self.network(self.readout.scale(self.process, x, time).to(dtype), told, **(given.cond or {})))
+        if out.ndim == x.ndim and out.shape[1] > x.shape[1]:
             out = out[:, : x.shape[1]]
         return self.readout.predict(self.process, x, out.to(x.dtype), time)
 
@@ -113,3 +112,9 @@ class DiffusersDenoiser(nn.Module):
     def _dtype(self, x: Tensor) -> torch.dtype:
         first = next(self.network.parameters(), None) if isinstance(self.network, nn.Module) else None
         return x.dtype if first is None else first.dtype
+
+
+def _tensor(output: Any) -> Tensor:
+    """The tensor in what a diffusers model returns: itself, the first of a tuple, or an output's `sample`."""
+    out: Tensor = output if isinstance(output, Tensor) else output[0] if isinstance(output, tuple) else output.sample
+    return out

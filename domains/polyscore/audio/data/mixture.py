@@ -29,6 +29,7 @@ from polyscore.errors import InputError
 
 __all__ = ["Folder", "Mixing", "MixtureDataset"]
 
+FLOOR_COLOUR = 6.0  # dB, standard deviation of the knots of the hiss's spectrum
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 Rng = np.random.Generator
 
@@ -38,7 +39,9 @@ class Mixing:
     """How excerpts are changed and mixed; shares are probabilities, pairs are ranges of uniform draws.
 
     snr: dB. level: peak of the noisy excerpt, dB of full scale. speed: factor of tempo and pitch. shelf_gain: dB below
-    shelf_corner Hz. band_limit: Hz, the clean speech of a telephone. Reverberation stays in the target.
+    shelf_corner Hz. band_limit: Hz, the clean speech of a telephone. floor: level in dB, relative to the speech, of the
+    coloured hiss that every recording has. Reverberation and this hiss stay in the target: a model that takes away what
+    is faint in a recording takes faint speech with it.
     """
 
     snr: tuple[float, float] = (-5.0, 15.0)
@@ -56,6 +59,8 @@ class Mixing:
     band_limit_share: float = 0.15
     band_limit: tuple[float, float] = (3300.0, 5500.0)
     room_share: float = 0.15
+    floor_share: float = 0.0
+    floor: tuple[float, float] = (-45.0, -18.0)
 
 
 class Folder:
@@ -174,6 +179,12 @@ class MixtureDataset(IterableDataset[dict[str, Tensor]]):
             wave = augment.change_speed(wave, speed, self.rate)
         wave = np.pad(wave, (0, max(self.samples - len(wave), 0)))[: self.samples]
         f = augment.frequencies(len(wave), self.rate)
+        if rng.random() < m.floor_share:
+            hiss = augment.apply_gain(
+                rng.standard_normal(len(wave), dtype=np.float32), augment.random_equaliser(f, rng, FLOOR_COLOUR)
+            )
+            level = np.sqrt((wave**2).mean() / (hiss**2).mean())
+            wave = wave + np.float32(level * 10 ** (rng.uniform(*m.floor) / 20)) * hiss
         gain = augment.random_equaliser(f, rng, m.equaliser)
         if rng.random() < m.shelf_share:
             gain += augment.low_shelf(f, rng.uniform(*m.shelf_corner), rng.uniform(*m.shelf_gain))

@@ -13,6 +13,8 @@ from polyscore.errors import InputError
 
 __all__ = ["SpeechMixtures"]
 
+PATIENCE = 300.0  # s to wait for a batch of a worker
+
 
 class SpeechMixtures(LightningDataModule):
     """Mix clean speech and noise on the fly, for predictors and for score models alike.
@@ -92,4 +94,10 @@ class SpeechMixtures(LightningDataModule):
     def _loader(self, data: MixtureDataset) -> DataLoader[dict[str, Tensor]]:
         if self.trainer is not None:
             data.rank, data.world = self.trainer.global_rank, self.trainer.world_size
-        return DataLoader(data, batch_size=self.batch_size, num_workers=self.workers)
+        if self.workers == 0:
+            return DataLoader(data, batch_size=self.batch_size)
+        # A forked worker inherits the locks that threads of this process (progress bar, thread pools) hold at that moment,
+        # and then waits for them for ever; a spawned one begins with none. A worker that gives nothing ends in an error.
+        return DataLoader(
+            data, batch_size=self.batch_size, num_workers=self.workers, multiprocessing_context="spawn", timeout=PATIENCE
+        )

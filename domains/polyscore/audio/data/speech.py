@@ -172,6 +172,8 @@ def espeak(*, minutes: float, rng: np.random.Generator) -> Iterator[tuple[str, W
 def spoken_digits(root: Path, *, minutes: float, rng: np.random.Generator) -> Iterator[tuple[str, Wave]]:
     """Join single digits `{digit}_{speaker}_{take}.wav` of one speaker, never `TEST_SPEAKER`, to rows of 4 to 8.
 
+    Half of the rows have pauses of silence; in the others the hiss of the recordings does not stop.
+
     Raises:
         InputError: `root` holds no such file.
     """
@@ -187,7 +189,7 @@ def spoken_digits(root: Path, *, minutes: float, rng: np.random.Generator) -> It
     while left > 0:
         speaker = str(rng.choice(sorted(takes)))
         clips = [_read(takes[speaker][int(k)]) for k in rng.integers(len(takes[speaker]), size=int(rng.integers(4, 9)))]
-        wave = join(clips, rng)
+        wave = join(clips, rng, longest_pause=0.25 if rng.random() < 0.5 else 0.0)
         i += 1
         left -= len(wave) / RATE
         yield f"{speaker}-{i:05d}", wave
@@ -198,15 +200,19 @@ def _read(path: Path) -> Wave:
     return resample(samples, rate)
 
 
-def join(clips: list[Wave], rng: np.random.Generator) -> Wave:
-    """Concatenate `clips`, each faded over 5 ms at both ends and brought to one level, with pauses of 30 to 250 ms."""
+def join(clips: list[Wave], rng: np.random.Generator, *, longest_pause: float) -> Wave:
+    """Concatenate `clips`, each brought to one level and faded over 5 ms at both ends.
+
+    The pauses between them are of 30 ms to `longest_pause` s; with 0 there is none.
+    """
     ramp = np.linspace(0, 1, 80, dtype=np.float32)
     parts: list[Wave] = []
     for clip in clips:
         faded = 0.5 * clip / max(float(np.abs(clip).max()), 1e-4)
         faded[:80] *= ramp[: len(faded)]
         faded[-80:] *= ramp[::-1][-len(faded) :]
-        parts += [faded, np.zeros(int(rng.integers(480, 4000)), dtype=np.float32)]
+        pause = int(rng.integers(480, round(longest_pause * RATE))) if longest_pause else 0
+        parts += [faded, np.zeros(pause, dtype=np.float32)]
     return np.concatenate(parts)
 
 

@@ -122,6 +122,7 @@ class DualPathNet(nn.Module):
             h = _interleave(conv(h + skip(skips[-1 - i])), STRIDES[-1 - i])
             if i < len(self.up_norm):
                 h = F.silu(self.up_norm[i](h))
+        h = h.to(y.real.dtype)  # under autocast: there are no complex numbers of 16 bits
         mask, rest = torch.complex(h[:, 0] + 0.5, h[:, 1]), torch.complex(h[:, 2], h[:, 3])
         return (mask * y + 0.3 * rest).transpose(1, 2).reshape(spec.shape)
 

@@ -1,7 +1,7 @@
 """The handwritten digits that come with scikit-learn: real data that needs no download.
 
-1797 images of 8 x 8 pixels with 17 grey levels, ten classes, from 43 writers: the test set of "Optical Recognition of Handwritten Digits"
-(Alpaydin and Kaynak 1998, UCI Machine Learning Repository, doi 10.24432/C50P49, CC BY 4.0).
+1797 images of 8 x 8 pixels with 17 grey levels, ten classes, from 13 writers: the test set of "Optical Recognition of Handwritten
+Digits" (Alpaydin and Kaynak 1998, UCI Machine Learning Repository, doi 10.24432/C50P49, CC BY 4.0).
 """
 
 from __future__ import annotations

@@ -1,8 +1,12 @@
-"""A folder of images as a data module: `root/*.png`, or one subfolder per class, `root/cat/*.jpg`."""
+"""A folder of images as a data module: `root/*.png`, or one subfolder per class, `root/cat/*.jpg`.
+
+Files that cannot be read are left out, with a warning that names them: one bad download does not stop a training.
+"""
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -56,19 +60,24 @@ def find_images(root: str | os.PathLike[str]) -> Found:
 
 
 def read_image(path: Path, size: int, *, channels: int = 3) -> Tensor:
-    """An image (channels, size, size) with values in [-1, 1]: the largest centred square, resized by area averaging (grey if channels = 1).
+    """An image (channels, size, size) with values in [-1, 1]: the largest centred square, resized by area averaging.
+
+    It is turned as its EXIF orientation says, and grey if `channels` is 1.
 
     Raises:
         InputError: a file that is no image, is damaged, or is larger than Pillow takes for honest.
         MissingExtraError: Pillow is not installed.
     """
     try:
-        pillow = import_module("PIL.Image")
+        pillow, ops = import_module("PIL.Image"), import_module("PIL.ImageOps")
         refusals = (OSError, SyntaxError, ValueError, pillow.DecompressionBombError)
     except ImportError as error:
         raise MissingExtraError("reading images needs Pillow: pip install 'polyscore[images]'") from error
     try:
-        with pillow.open(path) as image:
+        with pillow.open(path) as file:
+            image = ops.exif_transpose(file)
+            if image.mode.startswith("I"):  # 16 bits a pixel, which `convert` would cut off at 255
+                image = pillow.fromarray((np.asarray(image) / 257).astype(np.uint8))
             side = min(image.size)
             left, top = (image.width - side) // 2, (image.height - side) // 2
             square = image.convert("L" if channels == 1 else "RGB").crop((left, top, left + side, top + side))
@@ -84,7 +93,7 @@ def _images_in(folder: Path) -> list[Path]:
 
 
 class ImageFiles(Dataset[dict[str, Any]]):
-    """Elements `{"x0": (C, size, size), "cond": label}`, without `cond` where there are no classes; then all again mirrored, if wanted."""
+    """Elements `{"x0": (C, size, size), "cond": label}`, without `cond` where there are no classes; if wanted, all mirrored too."""
 
     def __init__(
         self, files: Sequence[Path], labels: Sequence[int] | None, size: int, *, channels: int = 3, mirror: bool = False
@@ -114,8 +123,11 @@ class FolderOfImages(LightningDataModule):
         workers: processes that read images.
         seed: of the order.
 
+    Attributes:
+        skipped: the files that cannot be read, each with the reason; known after `setup`.
+
     Raises:
-        InputError: no folder, no image, or fewer images than a batch.
+        InputError: no folder, no image that can be read, fewer images than a batch, or `held_out` below 2.
     """
 
     def __init__(
@@ -131,8 +143,28 @@ class FolderOfImages(LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if held_out < 2:
+            raise InputError(f"FolderOfImages: held_out {held_out}, expected 2 or more (every second image, or fewer)")
         self.root, self.size, self.channels, self.batch_size = root, size, channels, batch_size
         self.mirror, self.held_out, self.workers, self.seed = mirror, held_out, workers, seed
+        self.skipped: dict[Path, str] = {}
+        self._found: Found | None = None
+
+    def setup(self, stage: str = "fit") -> None:
+        """Find the images and read each once, so that a damaged one is known before the training and not in the middle of it."""
+        if self._found is not None:
+            return
+        self._found = find_images(self.root)
+        for path in self._found.files:
+            try:
+                read_image(path, self.size, channels=self.channels)
+            except InputError as error:
+                self.skipped[path] = str(error)
+        if len(self.skipped) == len(self._found.files):
+            raise InputError(f"FolderOfImages: no image can be read; {next(iter(self.skipped.values()))}")
+        if self.skipped:
+            shown = "; ".join(list(self.skipped.values())[:3]) + ("; ..." if len(self.skipped) > 3 else "")
+            warnings.warn(f"{len(self.skipped)} of {len(self._found.files)} images are left out: {shown}", stacklevel=1)
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         data = self._part(train=True)
@@ -145,8 +177,11 @@ class FolderOfImages(LightningDataModule):
         return DataLoader(self._part(train=False), self.batch_size, num_workers=self.workers)
 
     def _part(self, *, train: bool) -> ImageFiles:
-        found = find_images(self.root)
-        chosen = [i for i in range(len(found.files)) if (i % self.held_out == self.held_out - 1) != train]
+        self.setup()
+        found = self._found
+        assert found is not None  # `setup` sets it or raises
+        part = [i for i in range(len(found.files)) if (i % self.held_out == self.held_out - 1) != train]
+        chosen = [i for i in part if found.files[i] not in self.skipped]
         labels = [found.labels[i] for i in chosen] if found.classes else None
         files = [found.files[i] for i in chosen]
         return ImageFiles(files, labels, self.size, channels=self.channels, mirror=self.mirror and train)
