@@ -24,7 +24,7 @@ Pixels = NDArray[np.uint8]
 
 
 def pixels(x: Tensor, *, low: float = 0.0, high: float = 1.0) -> Pixels:
-    """Images (B, H, W), (B, 1, H, W) or (B, 3, H, W) as bytes (B, H, W) or (B, H, W, 3); [low, high] becomes 0..255, rounded, clipped.
+    """Images (B, H, W), (B, 1, H, W) or (B, 3, H, W) as bytes (B, H, W) or (B, H, W, 3): [low, high] becomes 0..255.
 
     Raises:
         InputError: another shape.

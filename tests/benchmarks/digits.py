@@ -2,8 +2,8 @@
 
     python tests/benchmarks/digits.py [--model digits] [--steps 10] [--guidance 2] [--report FILE.json]
 
-The classifier was trained on the training part of scikit-learn's digits and never on a drawn one; a second one, trained on the test part
-alone (which the generator never saw), checks it. What real test digits score stands beside every distance.
+The classifier was trained on the training part of scikit-learn's digits and never on a drawn one; a second one, trained on the
+test part alone (which the generator never saw), checks it. What real test digits score stands beside every distance.
 """
 
 from __future__ import annotations
@@ -45,8 +45,15 @@ def measure(model: ImageGenerator, *, count: int, steps: int, guidance: float, s
         "classifier_of_test_part": share(round(second.accuracy * second.tested), second.tested),
         "real_test_accuracy_of_classifier_trained_on_drawn": share(round(pupil.accuracy * pupil.tested), pupil.tested),
         "real_test_accuracy_of_classifier_trained_on_as_many_real": share(round(fair.accuracy * fair.tested), fair.tested),
-        "nearest_training_image": {"drawn": quantiles(nearest(images, real)), "real_test": quantiles(nearest(unseen, real))},
-        "nearest_other_drawn": quantiles(nearest_other(images)),
+        "nearest_training_image": {
+            "drawn": quantiles(nearest(images, real)),
+            "real_test": quantiles(nearest(unseen, real)),
+            "real_train_to_another": quantiles(nearest_other(real)),
+        },
+        "nearest_other_of_the_set": {
+            "drawn": quantiles(nearest_other(images)),
+            "real_train": quantiles(nearest_other(real[:count])),
+        },
         "spread_of_class_against_real": (spread(images, labels) / spread(real, train.labels)).tolist(),
         "frechet_to_test": {"drawn": frechet_distance(images, unseen), "real_train": frechet_distance(real, unseen)},
         "sampler_calls": len(calls),

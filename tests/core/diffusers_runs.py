@@ -151,5 +151,8 @@ class ByStep:
 
 
 def relative_error(ours: Tensor, theirs: Tensor) -> float:
-    """Largest difference over the largest entry."""
-    return float((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1e-300))
+    """Largest difference over the largest entry, or over 1, the scale of the data, where that is larger.
+
+    diffusers adds noise of standard deviation 1e-10 to the last step of its ancestral schedulers; 1 keeps it below the tolerance.
+    """
+    return float((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1))

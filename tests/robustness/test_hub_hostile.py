@@ -7,6 +7,7 @@ import os
 import pickle
 import struct
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,13 @@ from tests.core import hub_models as models
 from polyscore.errors import CheckpointError, ConfigError, PolyscoreError
 from polyscore.hub import build, load, save
 from polyscore.hub.kinds import kind_of, pickle_words
+from polyscore.hub.pickles import read_pickle
 
 ALLOW = ("tests.core.hub_models",)
+
+
+class Other:
+    """What is built instead of the class a file names."""
 
 
 class Bomb:
@@ -80,6 +86,34 @@ def test_a_pickle_under_the_name_of_the_weights(tmp_path: Path, folder: Path) ->
 def test_the_words_of_a_pickle_are_read_without_running_it(tmp_path: Path) -> None:
     assert {"state_dict", "pytorch-lightning_version", "2.6.6"} <= pickle_words(pickles(tmp_path)["a.ckpt"])
     assert not (tmp_path / "executed").exists()
+
+
+def test_a_pickle_of_another_project_is_read_and_a_hostile_one_refused(tmp_path: Path) -> None:
+    for name, words in [("a.ckpt", r"names \w+\.mkdir"), ("b.pt", r"names \w+\.mkdir"), ("c.pkl", "is no torch"), ("no", "no such file")]:
+        pickles(tmp_path)
+        with pytest.raises(CheckpointError, match=words):
+            read_pickle(tmp_path / name, "a checkpoint", stand_ins={"other.Settings": dict})
+    assert not (tmp_path / "executed").exists()
+    torch.save({"w": torch.arange(3.0), "settings": OrderedDict(a=1)}, tmp_path / "good.pt")
+    found = read_pickle(tmp_path / "good.pt")
+    assert found["settings"] == {"a": 1}
+    assert found["w"].tolist() == [0.0, 1.0, 2.0]
+    whole = (tmp_path / "good.pt").read_bytes()
+    for size in (0, 10, len(whole) // 2, len(whole) - 4):
+        (tmp_path / "good.pt").write_bytes(whole[:size])
+        with pytest.raises(CheckpointError, match=r"good\.pt: (is no torch checkpoint, or is cut off|cannot be read)"):
+            read_pickle(tmp_path / "good.pt")
+    torch.save([1, 2], tmp_path / "list.pt")
+    with pytest.raises(CheckpointError, match="holds a list; expected a mapping"):
+        read_pickle(tmp_path / "list.pt")
+
+
+def test_only_a_class_with_a_stand_in_is_built(tmp_path: Path) -> None:
+    path = tmp_path / "m.pt"
+    torch.save({"settings": models.Settings()}, path)
+    with pytest.raises(CheckpointError, match=r"refused, because it names tests\.core\.hub_models\.Settings"):
+        read_pickle(path)
+    assert isinstance(read_pickle(path, stand_ins={"tests.core.hub_models.Settings": Other})["settings"], Other)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"PK\x03\x04" + bytes(90), b"\x80", b"plain text", bytes(100)])

@@ -1,7 +1,7 @@
 """Configurations by path or by name, and a first look at what is in them.
 
-`images/digits` is the shipped `configs/images/digits.yaml`, from the source tree or from the wheel. The first look refuses what is no
-YAML mapping, and files whose aliases would unfold into millions of values, before any of it is interpreted.
+`images/digits` is the shipped `configs/images/digits.yaml`, from the source tree or from the wheel. The first look refuses what
+is no YAML mapping, and files whose aliases would unfold into millions of values, before any of it is interpreted.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """``polyscore fit --config NAME|FILE.yaml [overrides]``: train a model, or go on with a run.
 
-The run's folder (``--out``, else ``runs/<name of the first configuration>``) holds the whole configuration, the last checkpoint, the
-logs and the model as ``model/``, which ``polyscore sample`` and the other verbs read. The same command again goes on with a run that was
-stopped. With several processes (``--trainer.devices 4``) the first one reports.
+The run's folder (``--out``, else ``runs/<name of the first configuration>``) holds the whole configuration, the last
+checkpoint, the logs and the model as ``model/``, which ``polyscore sample`` and the other verbs read. The same command again
+goes on with a run that was stopped. With several processes (``--trainer.devices 4``) the first one reports.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ examples:
   polyscore fit --resume --out runs/digits --trainer.max_epochs 80
   polyscore fit --config mine.yaml --trainer.accelerator gpu --trainer.devices 8 --trainer.num_nodes 2 --trainer.strategy ddp
 
-The same command again goes on where the run was stopped. Any option of the configuration may follow, as --trainer.X, --model.init_args.X or --data.init_args.X;
-`polyscore fit --help-all` lists them.
+The same command again goes on where the run was stopped. Any option of the configuration may follow, as --trainer.X,
+--model.init_args.X or --data.init_args.X;
+`polyscore fit --help-all` lists those of the trainer.
 """
 
 
@@ -72,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="last",
         metavar="FILE.ckpt",
-        help="go on with the run in the folder even if the model or the data are configured otherwise now, or from this checkpoint",
+        help="go on with the run in the folder although the model or the data are configured otherwise, or from this checkpoint",
     )
     parser.add_argument(
         "--logger",
@@ -81,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("csv", "tensorboard", "wandb"),
         help="where numbers are logged, may be repeated (default: csv, or what the configuration says)",
     )
-    parser.add_argument("--help-all", action="store_true", help="list every parameter of trainer, model and data, which takes some seconds")
+    parser.add_argument("--help-all", action="store_true", help="list every parameter of the trainer, which takes some seconds")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -178,4 +179,4 @@ def _devices(name: str | None) -> dict[str, Any]:
     if name == "auto":
         return {"accelerator": "auto"}
     device = flags.device(name)
-    return {"accelerator": device.type, **({} if device.index is None else {"devices": [device.index]})}
+    return {"accelerator": device.type, **({"devices": [device.index]} if ":" in name else {})}

@@ -109,18 +109,18 @@ def _of_pickle(path: Path) -> Facts:
 
 def _of_training(path: Path) -> Facts | None:
     """Epoch, step and tensors of a training checkpoint, by torch's restricted reader; None if that refuses the file."""
-    import pickle
+    from torch import Tensor
 
-    import torch
+    from polyscore.errors import CheckpointError
+    from polyscore.hub.pickles import read_pickle
 
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError, KeyError):
+        content = read_pickle(path)
+    except CheckpointError:
         return None
-    if not isinstance(content, dict):
-        return {"holds": type(content).__name__}
     state = content.get("state_dict", content)
-    tensors = [value for value in state.values() if isinstance(value, torch.Tensor)]
+    state = state if isinstance(state, Mapping) else {}
+    tensors = [value for value in state.values() if isinstance(value, Tensor)]
     facts = {key: content[key] for key in ("epoch", "global_step", "pytorch-lightning_version") if key in content}
     return {
         **facts,

@@ -1,8 +1,9 @@
 """``polyscore sample --model digits -n 64 --classes 0-9 -o OUT``: draw samples from a generative model.
 
-``OUT`` becomes a folder with ``grid.png``, ``samples.npz`` (``images`` (n, C, H, W) in [0, 1], ``seeds`` and, where there are classes,
-``labels``), and ``shards/``, the parts as they were finished. A run that was stopped goes on with ``--resume``; sample i depends on
-seed + i and on the model alone, so the result is the one of a run that was not stopped, however many processes worked on it.
+``OUT`` becomes a folder with ``grid.png``, ``samples.npz`` (``images`` (n, C, H, W) in [0, 1], ``seeds`` and, where there are
+classes, ``labels``), and ``shards/``, the parts as they were finished. A run that was stopped goes on with ``--resume``; sample i
+depends on seed + i and on the model alone, so the result is the one of a run that was not stopped, however many processes worked
+on it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Command line names of samplers: an explicit table, readable without importing any of them.
 
-It has every sampler of `polyscore.samplers` that draws from a model and a number of steps alone, in the orders people use. Left out are
-those that need more (a known region, one sampler a leaf, the tables of one process) and the adaptive ones: their step size comes from the
-whole batch, and here sample i must depend on its own seed alone.
+It has every sampler of `polyscore.samplers` that draws from a model and a number of steps alone, in the orders people use. Left
+out are those that need more (a known region, one sampler a leaf, the tables of one process) and the adaptive ones: their step
+size comes from the whole batch, and here sample i must depend on its own seed alone.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class KnownRegion(Wrapper):
 
     Args:
         denoiser: the denoiser.
-        known: the data, shaped like the state; a mapping for mapping states.
+        known: the data, broadcast to the state; a mapping for mapping states.
         mask: 1 where `known` holds; broadcast to the state.
 
     Raises:

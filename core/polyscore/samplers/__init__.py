@@ -14,6 +14,7 @@ from polyscore.samplers.dpm_solver import (
     SDEDPMSolverPP,
 )
 from polyscore.samplers.edm import EDMChurn
+from polyscore.samplers.foreign import FromDiffusers, from_diffusers
 from polyscore.samplers.forms import DATA, EXACT, HALF_CURVATURE, HALF_GAIN, HALF_STEP, NOISE, VELOCITY, DataForm, Rule
 from polyscore.samplers.langevin import AnnealedLangevin, Langevin, PredictorCorrector, score_sde_alphas, unit_alphas
 from polyscore.samplers.leafwise import Leafwise
@@ -60,6 +61,7 @@ __all__ = [
     "EulerAncestral",
     "ExponentialAdams",
     "Frame",
+    "FromDiffusers",
     "Heun",
     "Langevin",
     "Leafwise",
@@ -84,6 +86,7 @@ __all__ = [
     "UniPC",
     "clocks",
     "execute",
+    "from_diffusers",
     "grids",
     "per_count",
     "per_interval",

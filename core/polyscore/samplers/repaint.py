@@ -46,7 +46,7 @@ class RePaint:
     """Steps of `process.transition` with the known part put back at every level, and resampling.
 
     Args:
-        known: the known data, shaped like the state; a mapping for mapping states.
+        known: the known data, broadcast to the state; a mapping for mapping states.
         mask: 1 where `known` holds, 0 where the model fills in; broadcast to the state.
         jump: how many grid steps a resampling goes back.
         resamplings: how often each stretch is sampled; 1 is the plain replacement method (Song et al. 2021, arXiv 2011.13456).
@@ -82,8 +82,9 @@ class RePaint:
         begin(run.denoiser, i, 0)
         prediction = run.denoiser(state.x, t, run.given)
         x = run.process.transition(state.x, prediction, t, u, eta=self.eta, given=run.given, noise=run.noise)
-        known = run.process.perturb(map_state(Tensor.to, self.known, state.x), u, given=run.given, noise=run.noise).x
-        x = map_state(lambda mask, kept, made: torch.where(mask.bool(), kept, made), self.mask, known, x)
+        whole = map_state(lambda known, x: known.to(x).expand_as(x), self.known, x)
+        known = run.process.perturb(whole, u, given=run.given, noise=run.noise).x
+        x = map_state(lambda mask, kept, made: torch.where(mask.to(made.device).bool(), kept, made), self.mask, known, x)
         return StepState(x, run.times[nxt], prediction, state.memory)
 
     def done(self, run: Run, state: StepState, i: int) -> bool:

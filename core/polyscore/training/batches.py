@@ -66,7 +66,7 @@ class DropCondition:
             raise InputError(f"DropCondition: rate {self.rate}, expected a share in [0, 1]")
 
     def __call__(self, cond: Any, draws: Tensor) -> Any:
-        """`cond` (B, ...) or a mapping of such tensors, with sample i replaced where draws_i < rate; draws (B,) uniform in [0, 1)."""
+        """`cond`, (B, ...) or a mapping of such, with sample i replaced where draws_i < rate; draws (B,) uniform in [0, 1)."""
         dropped = draws < self.rate
         if isinstance(cond, Mapping):
             return {k: self._replace(v, dropped) if self.keys is None or k in self.keys else v for k, v in cond.items()}

@@ -1,4 +1,4 @@
-"""Lightning's checkpoints, written whole or not at all and read without running what is in them; what a resumed run needs besides."""
+"""Lightning's checkpoints, written whole or not at all and read without running what is in them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ class LastCheckpoint(ModelCheckpoint):
 class SeedEpochs(Callback):
     """Seeds torch's global generator at the start of each epoch by (seed, epoch, process).
 
-    Dropout has no other source of randomness, and a checkpoint does not hold its state: so a resumed run drops what the first would.
+    Dropout has no other source of randomness, and a checkpoint does not hold its state: so a resumed run drops what the first
+    would.
     """
 
     def __init__(self, seed: int) -> None:

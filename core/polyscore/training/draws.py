@@ -1,6 +1,7 @@
 """The randomness of training, named by purpose, step and sample.
 
-A resumed run draws what the first would have drawn, and a batch that is spread over several processes draws what one process would have.
+A resumed run draws what the first would have drawn, and a batch that is spread over several processes draws what one process
+would have.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ __all__ = ["SampleNoise", "generator_of", "seed_of"]
 
 
 def seed_of(*key: object) -> int:
-    """A seed in [0, 2^63) named by `key`: (seed, "noise", epoch, batch), say. Different keys are unrelated, equal keys are equal."""
+    """A seed in [0, 2^63) named by `key`: (seed, "noise", epoch, batch), say; different keys give unrelated seeds."""
     return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=8).digest(), "little") >> 1
 
 
@@ -27,7 +28,8 @@ def generator_of(*key: object, device: torch.device | str = "cpu") -> torch.Gene
 class SampleNoise:
     """White noise of one step: the draws of sample i depend on `key` and its place in the whole batch, `places[i]`, alone.
 
-    A `polyscore.noise.Noise`. `Seeded` does the same for sampling, where it draws many steps ahead; here every step is a new object.
+    A `polyscore.noise.Noise`. `Seeded` does the same for sampling, where it draws many steps ahead; here every step is a new
+    object.
     """
 
     def __init__(self, key: Sequence[object], places: Sequence[int]) -> None:

@@ -70,7 +70,7 @@ def assemble(
     words = [word for path in configs for word in ("--config", os.fspath(path))] + list(overrides)
     with _explained(configs, overrides), _dataclasses_have_siblings():
         cli = _CommandLine(words, _Choice(place, seed, dict(trainer or {}), tuple(loggers), tuple(callbacks)))
-        text = cli.parser.dump(cli.config, skip_none=False)
+        text = cli.parser.dump(cli.config, skip_unset=False)
     chosen = cli.config.get("seed_everything")
     return Run(cli.trainer, cli.model, cli.datamodule, place, text, chosen if type(chosen) is int else None)
 
@@ -186,7 +186,7 @@ def is_pure_dataclass(cls: type) -> bool:
 
 @contextlib.contextmanager
 def _dataclasses_have_siblings() -> Iterator[None]:
-    """Let a `class_path` choose among processes, laws, densities: jsonargparse takes a plain dataclass for the only one of its kind."""
+    """Let a `class_path` choose among processes, laws, densities: jsonargparse takes a dataclass for the only one of its kind."""
     set_parsing_settings(subclasses_enabled=["is_pure_dataclass"], instantiate_subclass_spec_in_any=True)
     try:
         yield

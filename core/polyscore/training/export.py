@@ -28,8 +28,8 @@ def averaged(trainer: Trainer, module: LightningModule) -> Any:
 class ExportModel(Callback):
     """Saves a part of the module (its averaged weights, if any) to `folder` after each validation and at the end of training.
 
-    Each save replaces the one before, whole or not at all. A run that is found to be finished when it is resumed saves once more, so
-    that one which was killed between its last checkpoint and its end has its model too.
+    Each save replaces the one before, whole or not at all. A run that is found to be finished when it is resumed saves once
+    more, so that one which was killed between its last checkpoint and its end has its model too.
 
     Args:
         folder: where; default `model` in the trainer's `default_root_dir`.

@@ -1,7 +1,8 @@
 """Turns the parser's report on a configuration into one sentence: where, what is wrong, what was expected.
 
 jsonargparse describes an error as an indented tree of `Parser key "x":`, `Problem with given class_path 'C':` and the errors of
-every alternative of a type. The first branch is the one the user meant; its keys make the place, its first other line is the reason.
+every alternative of a type. The first branch is the one the user meant; its keys make the place, its first other line is the
+reason.
 """
 
 from __future__ import annotations

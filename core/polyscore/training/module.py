@@ -6,8 +6,9 @@ and takes
     mean over samples of  correction(t) * mean over entries of l.
 
 All randomness comes from generators named by (seed, purpose, epoch, batch, sample): a run that is stopped and resumed draws what
-it would have drawn, and W processes with batches of B draw what one process with a batch of W B does, where the batch of process r
-holds the samples r, r + W, r + 2 W, ... as torch's `DistributedSampler` deals them. The global generator is neither read nor moved.
+it would have drawn, and W processes with batches of B draw what one process with a batch of W B does, where the batch of
+process r holds the samples r, r + W, r + 2 W, ... as torch's `DistributedSampler` deals them. The global generator is neither
+read nor moved.
 """
 
 from __future__ import annotations

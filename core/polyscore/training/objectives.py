@@ -70,7 +70,8 @@ class Objective(ABC):
         dtype = x0.real.dtype if x0.is_complex() else x0.dtype
         c = expand(self.scale(process, time), time, x0).to(dtype)
         w = expand(self.weight(process, time), time, x0).to(dtype)
-        return w * (c * (x0 - x0hat)).abs().square()
+        error = c * (x0 - x0hat)
+        return w * (torch.view_as_real(error).square().sum(-1) if error.is_complex() else error.square())
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ __all__ = ["SamplePreview"]
 
 
 class SamplePreview(Callback):
-    """Every n epochs, draws samples as `previews/epoch-0010.png`, made with what the first batch gives (conditions, end points, masks).
+    """Every n epochs, samples with what the first batch gives (conditions, end points, masks), as `previews/epoch-0010.png`.
 
     Images (B, 1 or 3, H, W) are drawn as they are; of other states (B, ..., H, W) the magnitude of the first slice is drawn. The
     averaged weights are used where there are some. Seeds are fixed, so the pictures of a run differ by the model alone.

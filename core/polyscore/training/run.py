@@ -1,5 +1,7 @@
 """A training run in its folder: one process at a time, begun once, resumed until it is finished.
 
+What the folder holds:
+
     config.yaml               the whole configuration, with the defaults it left out
     checkpoints/last.ckpt     where the run goes on
     model/                    what `polyscore.hub.load` reads (`ExportModel`)
@@ -60,8 +62,8 @@ class Run:
             changed: go on even with another model or other data than the run was begun with.
 
         Raises:
-            InputError: another process trains in the folder, or it holds a run of another configuration; the message names the first
-                key that differs. The trainer's part may change.
+            InputError: another process trains in the folder, or it holds a run of another configuration; the message names the
+                first key that differs. The trainer's part may change.
             PolyscoreError: the folder cannot be written.
         """
         if not self.trainer.is_global_zero:
@@ -106,8 +108,8 @@ class Run:
         for key in [*mine, *theirs]:
             if mine.get(key) != theirs.get(key) and not key.startswith("trainer"):
                 raise InputError(
-                    f"{self.folder} holds a run with {key} = {theirs.get(key)}, this one has {mine.get(key)}; --resume goes on with "
-                    "the change, --out DIR begins another run"
+                    f"{self.folder} holds a run with {key} = {theirs.get(key)}, this one has {mine.get(key)}; --resume goes on "
+                    "with the change, --out DIR begins another run"
                 )
 
 

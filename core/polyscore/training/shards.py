@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -56,8 +56,8 @@ class Shards:
         mine = {"count": self.count, "size": self.size, **self.settings}
         path = self.folder / _MANIFEST
         if not path.exists():
-            with atomic_path(path) as manifest:
-                manifest.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
+            with atomic_path(path) as temporary:
+                temporary.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
             return
         theirs = _manifest(self.folder)
         for key in [*mine, *theirs]:
@@ -90,8 +90,9 @@ class Shards:
             if tensor.ndim == 0 or len(tensor) != expected:
                 raise InputError(f"shard {shard}: {name} has shape {tuple(tensor.shape)}, expected {expected} rows")
         path = self.path(shard)
-        with atomic_path(path) as name:
-            save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, name)
+        with atomic_path(path) as temporary:
+            # as bytes: written here, a full disk is an OSError, which `atomic_path` explains
+            temporary.write_bytes(save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}))
         return path
 
     def read(self, shard: int) -> dict[str, Tensor]:

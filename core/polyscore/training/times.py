@@ -2,8 +2,8 @@ r"""Densities of the training time t in (0, 1].
 
 A density is its quantile function: t = quantile(u), u uniform in (0, 1]. Where u comes from is a second choice: independent
 draws, `Stratified` or `Antithetic` ones, which lower the variance of the loss and leave its mean alone. Densities of the noise
-level sigma = s / a are turned into times by the process, so they mean the same for all of them: a log-normal sigma is EDM's density
-on any process, and the logit-normal density of Esser et al. 2024 (arXiv 2403.03206) on `Flow`, where ln sigma = logit t.
+level sigma = s / a are turned into times by the process, so they mean the same for all of them: a log-normal sigma is EDM's
+density on any process, and the logit-normal density of Esser et al. 2024 (arXiv 2403.03206) on `Flow`, where ln sigma = logit t.
 """
 
 from __future__ import annotations

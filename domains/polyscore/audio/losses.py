@@ -24,7 +24,7 @@ from torch import Tensor
 __all__ = ["band_correlation", "third_octaves"]
 
 SEGMENT = 0.384  # s, the analysis window of ESTOI
-SILENT = 1e-4  # a segment this far (40 dB) below the loudest holds no speech
+SILENT = 1e-3  # a segment this far (30 dB) below the loudest holds too little speech
 
 
 def third_octaves(bins: int, rate: float, *, lowest: float = 150.0, bands: int = 15) -> Tensor:
@@ -38,7 +38,8 @@ def third_octaves(bins: int, rate: float, *, lowest: float = 150.0, bands: int =
     edges = edges[:, edges[1] < rate / 2]
     low, high = ((edge[:, None] - frequency).abs().argmin(dim=1) for edge in edges)
     index = torch.arange(bins)
-    return ((index >= low[:, None]) & (index < torch.maximum(high, low + 1)[:, None])).float()
+    inside: Tensor = (index >= low[:, None]) & (index < torch.maximum(high, low + 1)[:, None])
+    return inside.float()
 
 
 def band_correlation(found: Tensor, clean: Tensor, bands: Tensor, *, frames: int, stride: int = 8) -> Tensor:

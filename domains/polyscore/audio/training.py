@@ -34,6 +34,8 @@ class PredictorTraining(LightningModule):
     and `val/si_sdr_gain` in dB.
     """
 
+    bands: Tensor
+
     def __init__(
         self,
         network: nn.Module,

@@ -19,8 +19,6 @@ Source: Richter et al. 2023, arXiv:2208.05830; Richter et al. 2024, arXiv:2409.1
 from __future__ import annotations
 
 import os
-import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +32,7 @@ from polyscore.audio.denoiser import SpectrogramDenoiser
 from polyscore.audio.networks.ncsnpp import NCSNpp
 from polyscore.errors import CheckpointError, PolyscoreError
 from polyscore.hub.kinds import pickle_words
+from polyscore.hub.pickles import read_pickle
 from polyscore.processes import OUVE, GaussianProcess, VEBridge
 
 __all__ = ["Published", "describe", "read"]
@@ -149,34 +148,18 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any] | None:
 
 def _open(path: Path) -> dict[str, Any]:
     """The checkpoint's content, with its four parts checked."""
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file; expected an SGMSE checkpoint (.ckpt)")
-    if not zipfile.is_zipfile(path):
-        raise CheckpointError(f"{path}: is no torch checkpoint, or is cut off; expected an SGMSE checkpoint (.ckpt)")
-    stand_in = (_SpecsDataModule, "sgmse.data_module.SpecsDataModule")
-    try:
-        # mmap: of the optimiser's state, three quarters of such a file, nothing is read.
-        with torch.serialization.safe_globals([stand_in]):
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # a damaged or hostile file can fail in any way
-        raise CheckpointError(f"{path}: {_refusal(str(error))}") from error
-    if not isinstance(content, Mapping) or "state_dict" not in content or "hyper_parameters" not in content:
-        found = ", ".join(map(str, list(content)[:8])) if isinstance(content, Mapping) else type(content).__name__
+    # The data module that Lightning puts beside the settings is not needed.
+    stand_ins = {"sgmse.data_module.SpecsDataModule": _SpecsDataModule}
+    content = read_pickle(path, "an SGMSE checkpoint (.ckpt)", stand_ins=stand_ins)
+    if "state_dict" not in content or "hyper_parameters" not in content:
+        found = ", ".join(map(str, list(content)[:8]))
         raise CheckpointError(f"{path}: holds {found}; expected the state_dict and hyper_parameters of an SGMSE checkpoint")
     hyper = content["hyper_parameters"]
     if not isinstance(hyper, Mapping) or not {"backbone", "sde"} <= set(hyper):
         storm = isinstance(hyper, Mapping) and "backbone_score" in hyper
         kind = "a StoRM checkpoint" if storm else "of another project"
         raise CheckpointError(f"{path}: is {kind}; expected hyper_parameters with 'backbone' and 'sde' (sp-uhh/sgmse)")
-    return dict(content)
-
-
-def _refusal(message: str) -> str:
-    forbidden = re.search(r"GLOBAL ([\w.]+)|Unsupported global: \S+ ([\w.]+)|class (\S+)", message)
-    if "nsupported" in message and forbidden:
-        name = next(group for group in forbidden.groups() if group)
-        return f"refused, because it names {name}: a checkpoint may hold tensors, numbers and texts, not code"
-    return f"cannot be read as a torch checkpoint ({(message.strip() or 'damaged').splitlines()[0][:120]})"
+    return content
 
 
 def _weights(network: nn.Module, content: Mapping[str, Any], weights: str) -> list[Tensor]:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from polyscore.errors import InputError
+from polyscore.graphs.s4 import S4
 from polyscore.samplers import (
     DDIM,
     DPMSolverPP,
@@ -34,8 +35,6 @@ from polyscore.samplers import (
     score_sde_alphas,
     score_sde_tables,
 )
-
-from polyscore.graphs.s4 import S4
 
 __all__ = ["SAMPLERS", "Method", "Settings", "choose"]
 
@@ -117,7 +116,8 @@ def choose(
     """
     if preset not in presets:
         raise InputError(f"preset {preset!r} is unknown; expected one of {', '.join(presets)}")
-    settings = replace(presets[preset], **{k: v for k, v in (("sampler", sampler), ("steps", steps)) if v is not None})
+    settings = presets[preset]
+    settings = replace(settings, sampler=sampler or settings.sampler, steps=settings.steps if steps is None else steps)
     grid, n = grids.SGMSE(settings.end), settings.steps
     langevin = Langevin(settings.snr, reduce=norm, scale=settings.scale, alphas=score_sde_alphas)
     tables = score_sde_tables if settings.predictor == "reverse" else per_count

@@ -39,7 +39,7 @@ class GraphNoise:
 
 class _Cropped:
     def __init__(self, seeds: tuple[int, ...], nodes: int, axes: tuple[int, ...], salt: int) -> None:
-        self.source, self.nodes, self.axes = Seeded([seed ^ (salt << 32) for seed in seeds]), nodes, axes
+        self.source, self.nodes, self.axes = Seeded([seed ^ salt for seed in seeds]), nodes, axes
 
     def __call__(self, like: Tensor, t: object = None, u: object = None) -> Tensor:
         shape = [self.nodes if axis in self.axes else n for axis, n in enumerate(like.shape)]

@@ -164,11 +164,12 @@ class GraphGenerator(nn.Module):
         Raises:
             InputError: sizes the model has never seen, or seeds that are not one per graph.
         """
+        total = count if isinstance(count, int) else len(count)
         if isinstance(seed, int):
-            seed = [seed + i for i in range(count if isinstance(count, int) else len(count))]
+            seed = [seed + i for i in range(total)]
+        if len(seed) != total or total < 1:
+            raise InputError(f"sample: {total} graphs with {len(seed)} seeds; expected at least one graph, one seed each")
         sizes = self.draw_sizes(seed) if isinstance(count, int) else list(count)
-        if len(sizes) != len(seed) or not sizes:
-            raise InputError(f"sample: {len(sizes)} graphs with {len(seed)} seeds; expected at least one graph, one seed each")
         method = self.method(preset=preset, sampler=sampler, steps=steps, norm=norm)
         parts, order = [], sorted(range(len(sizes)), key=lambda i: sizes[i])
         for start in range(0, len(order), batch_size):
@@ -187,7 +188,7 @@ class GraphGenerator(nn.Module):
     def trajectory(
         self, method: Method, sizes: Sequence[int], seeds: Sequence[int], *, around: Around | None = None
     ) -> Iterator[Frame]:
-        """One batch step by step: frames whose `x` and `prediction.x0` are {"x": (B, n, F), "adj": (B, n, n)}, n the largest size.
+        """One batch step by step; `x` and `prediction.x0` of a frame are {"x": (B, n, F), "adj": (B, n, n)}, n the largest size.
 
         Raises:
             InputError: a size the model has never seen.

@@ -38,7 +38,7 @@ class _Row(NamedTuple):
     s: float
     push: float
     alpha: float
-    halves: tuple[tuple[float, float], tuple[float, float]]
+    halves: tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -84,23 +84,23 @@ class S4:
 
 
 def _table(process: GaussianProcess, times: tuple[float, ...], corrector: Langevin) -> list[_Row]:
-    n, rows = len(times) - 1, []
-    for t, alpha in zip(times[:-1], corrector.alphas(process, times), strict=True):
-        a, _, s = (float(c) for c in process.coefs_of(t))
-        push = float(process.rates(t).g2) / n
-        middle = t - 0.5 / n
-        rows.append(_Row(a, s, push, alpha, (_linear(process, t, middle), _linear(process, middle, middle - 0.5 / n))))
-    return rows
+    n = len(times) - 1
+    t = torch.tensor(times[:-1], dtype=torch.float64)
+    middle = t - 0.5 / n
+    coefs, push = process.coefs_of(t), process.rates(t).g2 / n
+    halves = [torch.stack(half, 1).tolist() for half in (_linear(process, t, middle), _linear(process, middle, middle - 0.5 / n))]
+    columns = (coefs.a.tolist(), coefs.s.tolist(), push.tolist(), corrector.alphas(process, times), *halves)
+    return [_Row(a, s, g, alpha, (tuple(one), tuple(two))) for a, s, g, alpha, one, two in zip(*columns, strict=True)]
 
 
-def _linear(process: GaussianProcess, t: float, u: float) -> tuple[float, float]:
+def _linear(process: GaussianProcess, t: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
     """1 / k and sqrt(s_t^2 - k^2 s_u^2) of the exact linear part between t and u < t."""
     if isinstance(process, VE):
         ratio = process.sigma_max / process.sigma_min
-        return 1.0, process.sigma_min * math.sqrt(ratio ** (2 * t) - ratio ** (2 * u))
+        return torch.ones_like(t), process.sigma_min * torch.sqrt(ratio ** (2 * t) - ratio ** (2 * u))
     if isinstance(process, VP):
-        k = float(process.coefs_of(t).a / process.coefs_of(u).a)
-        return 1 / k, math.sqrt(max(0.0, 1 - k * k))
-    now, earlier = process.coefs_of(max(t, 0.0)), process.coefs_of(max(u, 0.0))
-    k = float(process.kernel(now, earlier))
-    return 1 / k, math.sqrt(max(0.0, float(now.s**2 - (k * earlier.s) ** 2)))
+        k = process.coefs_of(t).a / process.coefs_of(u).a
+        return 1 / k, torch.sqrt((1 - k * k).clamp(min=0))
+    now, earlier = process.coefs_of(t.clamp(min=0)), process.coefs_of(u.clamp(min=0))
+    k = process.kernel(now, earlier)
+    return 1 / k, torch.sqrt((now.s**2 - (k * earlier.s) ** 2).clamp(min=0))

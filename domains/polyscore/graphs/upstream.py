@@ -20,8 +20,6 @@ Source: Jo et al. 2022, arXiv 2202.02514; Lee et al. 2023, arXiv 2206.07632.
 from __future__ import annotations
 
 import os
-import re
-import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -37,6 +35,7 @@ from polyscore.graphs.methods import Settings
 from polyscore.graphs.networks import PropertyRegressor, ScoreNetworkA, ScoreNetworkX, ScoreNetworkXGMH
 from polyscore.graphs.processes import graph_process
 from polyscore.graphs.published import PUBLISHED, PublishedData
+from polyscore.hub.pickles import read_pickle
 from polyscore.processes import VE, VP, GaussianProcess, SubVP
 
 __all__ = ["Published", "Weights", "describe", "read", "read_regressor"]
@@ -123,7 +122,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     return {
         "kind": "gdss",
         "what": f"a checkpoint of GDSS (harryjo97/GDSS), trained on {published.data.name}",
-        "use": f"polyscore molecules --model {path}" if published.data.atoms else "polyscore.graphs.GraphGenerator.from_pretrained",
+        "use": f"polyscore molecules --model {path}" if published.data.atoms else f"GraphGenerator.from_pretrained('{path}')",
         "parameters": sum(p.numel() for p in published.denoiser.parameters()),
         "process": {leaf: type(process[leaf]).__name__ for leaf in process},
         "weights": published.weights,
@@ -134,27 +133,8 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _open(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file; expected a checkpoint of GDSS or MOOD (.pth)")
-    if not zipfile.is_zipfile(path):
-        raise CheckpointError(f"{path}: is no torch checkpoint, or is cut off; expected a checkpoint of GDSS or MOOD (.pth)")
-    try:
-        # The pickle names the class easydict.EasyDict; torch's own ordered mapping takes its place.
-        with torch.serialization.safe_globals([(OrderedDict, "easydict.EasyDict")]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged or hostile file can fail in any way
-        raise CheckpointError(f"{path}: {_refusal(str(error))}") from error
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path}: holds a {type(content).__name__}; expected a mapping")
-    return dict(content)
-
-
-def _refusal(message: str) -> str:
-    forbidden = re.search(r"GLOBAL ([\w.]+)|Unsupported global: \S+ ([\w.]+)|class (\S+)", message)
-    if "nsupported" in message and forbidden:
-        name = next(group for group in forbidden.groups() if group)
-        return f"refused, because it names {name}: a checkpoint may hold tensors, numbers and texts, not code"
-    return f"cannot be read as a torch checkpoint ({(message.strip() or 'damaged').splitlines()[0][:120]})"
+    # The class of its settings is a mapping with attribute access, which is not needed.
+    return read_pickle(path, "a checkpoint of GDSS or MOOD (.pth)", stand_ins={"easydict.EasyDict": OrderedDict})
 
 
 def _reason(error: Exception) -> str:
@@ -195,7 +175,7 @@ def _fill(network: nn.Module, tensors: Mapping[str, Any]) -> None:
             raise CheckpointError(f"{name} is {found}, its settings give {tuple(parameter.shape)}")
         if not torch.isfinite(value).all():
             raise CheckpointError(f"{name} holds NaN or infinity")
-    network.load_state_dict({name: tensors[name].detach().float() for name in own}, assign=True)
+    network.load_state_dict({name: tensors[name].detach().to(torch.float32, copy=True) for name in own}, assign=True)
 
 
 # ---------------------------------------------------------------------- settings

@@ -1,9 +1,9 @@
 """How good drawn digits are: classifiers of digits, and distances between sets of images.
 
-The classifier is a support vector machine with a Gaussian kernel on the 64 pixels (Cortes and Vapnik 1995). It never sees a drawn digit,
-and its share of right answers on real digits it was not trained on bounds what it can be trusted with. Trained on drawn digits instead and
-tested on real ones, it is the classification accuracy score (Ravuri and Vinyals 2019, arXiv 1905.10887): a model that repeats few digits,
-or wrong ones, teaches badly.
+The classifier is a support vector machine with a Gaussian kernel on the 64 pixels (Cortes and Vapnik 1995). It never sees a drawn
+digit, and its share of right answers on real digits it was not trained on bounds what it can be trusted with. Trained on drawn
+digits instead and tested on real ones, it is the classification accuracy score (Ravuri and Vinyals 2019, arXiv 1905.10887): a
+model that repeats few digits, or wrong ones, teaches badly.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
 
 def nearest(images: Tensor, others: Tensor) -> Tensor:
     """min_j |x_i - y_j| over the pixels, (N,): how far each image is from the closest of the others. Copies are at 0."""
-    return torch.cdist(images.flatten(1).double(), others.flatten(1).double(), compute_mode="donot_use_mm_for_euclid_dist").amin(1)
+    one, other = (x.flatten(1).double() for x in (images, others))
+    return torch.cdist(one, other, compute_mode="donot_use_mm_for_euclid_dist").amin(1)
 
 
 def spread(images: Tensor, labels: Tensor) -> Tensor:

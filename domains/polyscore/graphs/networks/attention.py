@@ -7,8 +7,9 @@ Channel c of C adjacency channels A_c:
 
 A layer turns x and the A_c into tanh(mask(MLP(V_1..V_C))) and mask(B + B^T), B = MLP(M_1..M_C, A_1..A_C) entry by entry.
 
-The three convolutions of a channel see one matrix, and (A x) W is cheaper than A (x W) for narrow x: one product A x a channel serves
-all. Channels come first everywhere, so that an entry-by-entry perceptron is one matrix product over all pairs of all graphs.
+The three convolutions of a channel see one matrix, and (A x) W is cheaper than A (x W) for narrow x: one product A x a channel
+serves all. Channels come first everywhere, so that an entry-by-entry perceptron is one matrix product over all pairs of all
+graphs.
 """
 
 from __future__ import annotations
@@ -42,11 +43,13 @@ class _Channel(nn.Module):
 
     def __init__(self, features: int, attention: int, width: int, conv: Conv) -> None:
         super().__init__()
-        make = {
-            "GCN": lambda: DenseGCN(features, attention),
-            "MLP": lambda: MLP(features, 2 * attention, attention, activation=torch.tanh_),
-        }
-        self.gnn_q, self.gnn_k = make[conv](), make[conv]()
+
+        def make() -> nn.Module:
+            if conv == "GCN":
+                return DenseGCN(features, attention)
+            return MLP(features, 2 * attention, attention, activation=torch.tanh_)
+
+        self.gnn_q, self.gnn_k = make(), make()
         self.gnn_v = DenseGCN(features, width)
 
 
@@ -118,9 +121,9 @@ class AttentionLayer(nn.Module):
             weight = torch.cat([torch.stack([layer.weight for layer in row]) for row in layers], -1)
             bias = torch.cat([torch.stack([layer.bias for layer in row]) for row in layers], -1).unsqueeze(1)
             gathered = torch.matmul(normalised(pairs.matrix(adj, 1.0)), x)
-            joint = torch.baddbmm(bias, gathered.flatten(1, 2), weight).unflatten(1, x.shape[:2])
+            joint = torch.baddbmm(bias, gathered.flatten(1, 2), weight).view(len(adj), *x.shape[:2], -1)
             widths = [self.width if kind == "gnn_v" else self.attention for kind in convolved]
-            made = dict(zip(convolved, joint.split(widths, -1), strict=True))
+            made = dict(zip(convolved, torch.split(joint, widths, -1), strict=True))
         for kind in kinds:
             if kind not in made:
                 made[kind] = torch.stack([getattr(channel, kind)(x) for channel in self.attn])
@@ -128,10 +131,11 @@ class AttentionLayer(nn.Module):
 
     def _edges(self, made: dict[str, Tensor], adj: Tensor, mask: Tensor, pairs: Pairs) -> Tensor:
         def split(z: Tensor) -> Tensor:
-            return z.unflatten(-1, (self.heads, -1)).transpose(2, 3)
+            return z.view(*z.shape[:3], self.heads, -1).transpose(2, 3)
 
         query = split(made["gnn_q"] / math.sqrt(self.width))
         maps = torch.tanh_(query @ split(made["gnn_k"]).mT).mean(2)
         entries = torch.cat([pairs.symmetric(maps), adj]).flatten(1)
-        out = self.mlp.channels_first(entries).unflatten(1, adj.shape[1:])
-        return out * (2 * pairs.read(mask.unsqueeze(2) * mask.unsqueeze(1)))
+        out = self.mlp.channels_first(entries)
+        out = out.view(len(out), *adj.shape[1:])
+        return out.mul(2 * pairs.read(mask.unsqueeze(2) * mask.unsqueeze(1)))

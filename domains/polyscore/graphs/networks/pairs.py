@@ -53,4 +53,4 @@ class Pairs:
         """(..., P) to the symmetric (..., N, N) with this diagonal."""
         ends = values.new_full((*values.shape[:-1], 1), diagonal)
         full = torch.cat([values, ends], -1).index_select(-1, self.place)
-        return full.unflatten(-1, (self.nodes, self.nodes))
+        return full.view(*values.shape[:-1], self.nodes, self.nodes)

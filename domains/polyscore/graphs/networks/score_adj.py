@@ -75,5 +75,5 @@ class ScoreNetworkA(nn.Module):
         for i, layer in enumerate(self.layers):
             x, made = layer(x, channels[-1], mask, pairs, nodes=i < self.num_layers - 1)  # nothing reads the last x
             channels.append(made)
-        out = self.final.channels_first(torch.cat(channels).flatten(1)).unflatten(1, channels[0].shape[1:])[0]
+        out = self.final.channels_first(torch.cat(channels).flatten(1)).view(channels[0].shape[1:])
         return pairs.matrix(out * pairs.read(mask.unsqueeze(2) * mask.unsqueeze(1)), 0.0)

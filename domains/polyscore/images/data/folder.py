@@ -151,7 +151,7 @@ class FolderOfImages(LightningDataModule):
         self._found: Found | None = None
 
     def setup(self, stage: str = "fit") -> None:
-        """Find the images and read each once, so that a damaged one is known before the training and not in the middle of it."""
+        """Find the images and read each once, so that a damaged one is known before the training, not in the middle."""
         if self._found is not None:
             return
         self._found = find_images(self.root)

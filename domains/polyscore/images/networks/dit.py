@@ -1,8 +1,8 @@
 """A small diffusion transformer with adaLN-Zero (Peebles and Xie 2023, arXiv 2212.09748).
 
-An image becomes (H / p) (W / p) tokens of p x p pixels, with sine-cosine positions of two axes. A block is
-x + g1 attention(modulate(norm(x), s1, b1)), then x + g2 mlp(modulate(norm(x), s2, b2)), modulate(h, s, b) = (1 + s) h + b, with all
-six vectors linear in the embedding and 0 at the start, so the network begins as the constant 0.
+An image becomes (H / p) (W / p) tokens of p x p pixels, with sine-cosine positions of two axes. A block is x + g1
+attention(modulate(norm(x), s1, b1)), then x + g2 mlp(modulate(norm(x), s2, b2)), modulate(h, s, b) = (1 + s) h + b, with all six
+vectors linear in the embedding and 0 at the start, so the network begins as the constant 0.
 """
 
 from __future__ import annotations

@@ -16,11 +16,11 @@ __all__ = ["TimeAndClass"]
 class TimeAndClass(nn.Module):
     """MLP([cos(w_k t), sin(w_k t)]) + table[label], (B, width).
 
-    The frequencies w_k fall from `scale` to `scale` / 1e4 geometrically (Vaswani et al. 2017, arXiv 1706.03762). Label `classes` means
-    "no class", and is used where none is given.
+    The frequencies w_k fall from `scale` to `scale` / 1e4 geometrically (Vaswani et al. 2017, arXiv 1706.03762). Label `classes`
+    means "no class", and is used where none is given.
 
     Raises:
-        InputError: labels that are not (B,), or not in 0..classes (looked at on the CPU only: elsewhere that would wait for the device).
+        InputError: labels that are not (B,), or not in 0..classes (seen on the CPU only: elsewhere looking would wait for the device).
     """
 
     def __init__(self, width: int, classes: int = 0, *, scale: float = 1000.0) -> None:

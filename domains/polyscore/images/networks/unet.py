@@ -1,8 +1,9 @@
 """A small U-Net with residual blocks, attention at the coarsest level, and class conditioning.
 
 The layout is that of Ho et al. 2020 (arXiv 2006.11239) with the scale-shift conditioning of Dhariwal and Nichol 2021 (arXiv
-2105.05233): a block computes x + conv(silu((1 + scale) norm(conv(silu(norm(x)))) + shift)), (scale, shift) linear in the embedding. The
-last convolution of every block and of the network starts at 0, so every block begins as its skip and the network as the constant 0.
+2105.05233): a block computes x + conv(silu((1 + scale) norm(conv(silu(norm(x)))) + shift)) with (scale, shift) linear in the
+embedding. The last convolution of every block and of the network starts at 0: a block begins as its skip, the network as the
+constant 0.
 """
 
 from __future__ import annotations

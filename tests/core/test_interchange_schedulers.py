@@ -1,0 +1,90 @@
+"""`from_diffusers` reproduces diffusers' schedulers: random configurations of every covered class against the installed package.
+
+The default run draws a few cases of each class; `-m slow` draws hundreds. A case that diffusers itself cannot run (it raises or
+returns numbers that are not finite) is drawn again; a case that we refuse is a failure.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from polyscore.errors import InputError
+from polyscore.interchange import TRANSLATORS
+from polyscore.interchange.defaults import FIELDS
+from tests.core.diffusers_configs import OPTIONS, Case, cases
+from tests.core.diffusers_patched import MODULES, load
+from tests.core.diffusers_runs import Network, draws_of, relative_error, run_diffusers, run_polyscore, scheduler_of
+
+logging.getLogger("diffusers").setLevel(logging.ERROR)
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+SLOW = {"KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler"}  # diffusers takes half a second a run
+# UnCLIP has no table but the cosine one, where float32 loses 1 - abar of the first entries (4e-5) to three digits.
+SINGLE = {"UnCLIPScheduler": 2e-3}
+QUICK = settings(max_examples=6, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+MANY = settings(QUICK, max_examples=150, derandomize=False)
+
+
+def theirs(case: Case, network: Network, *, double: bool) -> Tensor | None:
+    """The result of diffusers, or None where it has none."""
+    draws = draws_of(case.seed)
+    try:
+        out = run_diffusers(case.config, case.steps, draws, network, double=double, options=case.options, mu=case.mu)
+    except (ArithmeticError, IndexError, RuntimeError, ValueError):
+        return None
+    return out if bool(torch.isfinite(out).all()) else None
+
+
+def error(case: Case, *, double: bool) -> float:
+    """Relative error of our float64 run to diffusers' run."""
+    parts = scheduler_of(case.config, case.options, case.mu)
+    network = Network(parts)
+    expected = theirs(case, network, double=double)
+    assume(expected is not None)
+    assert expected is not None
+    try:
+        ours = run_polyscore(parts, case.steps, draws_of(case.seed), network)
+    except InputError as refusal:
+        assume("choose another number of steps" not in str(refusal))  # diffusers runs another number of steps than asked for
+        raise
+    return relative_error(ours, expected)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_double_precision(name: str) -> None:
+    @settings(QUICK, max_examples=2 if name in SLOW else 6)
+    @given(cases(name))
+    def check(case: Case) -> None:
+        assert error(case, double=True) <= 1e-9
+
+    check()
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_single_precision(name: str) -> None:
+    @settings(QUICK, max_examples=2 if name in SLOW else 4)
+    @given(cases(name, gentle=True))
+    def check(case: Case) -> None:
+        assert error(case, double=False) <= SINGLE.get(name, 1e-4)
+
+    check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("double", [True, False], ids=["double", "single"])
+@pytest.mark.parametrize("name", OPTIONS)
+def test_many_cases(name: str, double: bool) -> None:
+    @settings(MANY, max_examples=20 if name in SLOW else 150)
+    @given(cases(name, gentle=not double))
+    def check(case: Case) -> None:
+        assert error(case, double=double) <= (1e-9 if double else SINGLE.get(name, 1e-4))
+
+    check()
