@@ -126,7 +126,8 @@ def card(name: str) -> str:
         return f"This version ships no model `{name}`; `polyscore models` lists what is there."
     text = (folder / "card.md").read_text(encoding="utf-8")
     body = text.split("---\n", 2)[-1] if text.startswith("---\n") else text
-    return re.sub(r"^(#+) ", r"##\1 ", body.strip(), flags=re.MULTILINE)
+    parts = re.split(r"(^```.*?^```$)", body.strip(), flags=re.MULTILINE | re.DOTALL)  # a comment in code is no heading
+    return "".join(p if p.startswith("```") else re.sub(r"^(#+) ", r"##\1 ", p, flags=re.MULTILINE) for p in parts)
 
 
 # ------------------------------------------------------------------------------------------------ tables of the core

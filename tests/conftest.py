@@ -1,4 +1,4 @@
-"""What every test shares: one thread, the reference folder, and the meaning of the markers."""
+"""What every test shares: one thread, and where the repository and the reference numbers are."""
 
 from __future__ import annotations
 
@@ -16,15 +16,6 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 def pytest_configure(config: pytest.Config) -> None:
     # Two spinning threads on a small busy machine are many times slower than one; results also stay reproducible.
     torch.set_num_threads(1)
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if torch.cuda.is_available():
-        return
-    skip = pytest.mark.skip(reason="needs a CUDA device")
-    for item in items:
-        if item.get_closest_marker("gpu") is not None:
-            item.add_marker(skip)
 
 
 @pytest.fixture(scope="session")

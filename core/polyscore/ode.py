@@ -1,7 +1,7 @@
 r"""An adaptive integrator of ordinary differential equations: Dormand and Prince's embedded pair of orders 5 and 4.
 
-A state is a tuple of tensors (leaves, a log-density, ...). A step from t of size h forms k_i = f(t + c_i h, y + h sum_j a_ij k_j);
-the seventh k is the slope at the new point and serves the next step. With the embedded estimate e of the local error,
+A state is a tuple of tensors (leaves, a log-density, ..). A step from t of size h forms k_i = f(t + c_i h, y + h sum_j a_ij k_j).
+The seventh k is the slope at the new point and serves the next step. With the embedded estimate e of the local error,
 
     |e| = rms(e / (atol + rtol max(|y|, |y_new|)))   over all entries of all tensors,
 

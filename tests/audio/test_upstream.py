@@ -241,7 +241,7 @@ def test_damaged_files(save: Save, tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=r"cut off|cannot be read"):
             upstream.read(path)
     torch.save([1, 2, 3], path)
-    with pytest.raises(CheckpointError, match="holds list; expected the state_dict and hyper_parameters"):
+    with pytest.raises(CheckpointError, match="holds a list; expected a mapping, as in an SGMSE checkpoint"):
         upstream.read(path)
     with pytest.raises(CheckpointError, match="no such file"):
         upstream.read(tmp_path / "absent.ckpt")

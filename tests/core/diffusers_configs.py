@@ -1,7 +1,7 @@
 """Random configurations of each diffusers scheduler class, as far as `from_diffusers` covers it.
 
-`OPTIONS` gives, per class, the values of every field that is drawn; combinations that diffusers itself refuses, or runs into 0 / 0 on,
-are left out by `sensible`.
+`OPTIONS` gives, per class, the values of every field that is drawn; combinations that diffusers itself refuses, or runs into
+0 / 0 on, are left out by `sensible`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,11 @@ _SPACED: Values = {"timestep_spacing": ("linspace", "leading", "trailing"), "ste
 _THREE: Values = {"prediction_type": ("epsilon", "sample", "v_prediction")}
 _TWO: Values = {"prediction_type": ("epsilon", "v_prediction")}
 _CLIP: Values = {"clip_sample": (False, True), "clip_sample_range": (1.0, 1.7)}
-_THRESHOLD: Values = {"thresholding": (False, False, True), "dynamic_thresholding_ratio": (0.995, 0.8), "sample_max_value": (1.0, 2.0)}
+_THRESHOLD: Values = {
+    "thresholding": (False, False, True),
+    "dynamic_thresholding_ratio": (0.995, 0.8),
+    "sample_max_value": (1.0, 2.0),
+}
 _LAYOUT: Values = {"layout": (None, None, "karras", "exponential", "beta")}  # one of use_*_sigmas
 _ZERO_SNR: Values = {"rescale_betas_zero_snr": (False, False, True)}
 _ALPHA: Values = {"set_alpha_to_one": (True, False)}
@@ -49,7 +53,15 @@ _DDPM: Values = {
     "beta_schedule": (*_TABLE["beta_schedule"], "laplace", "sigmoid"),
     "variance_type": ("fixed_small", "fixed_small_log", "fixed_large"),
 }
-_DISTILLED: Values = {**_TRAINED, **_THREE, **_CLIP, **_THRESHOLD, **_ZERO_SNR, "original_inference_steps": (50, 20), "set_alpha_to_one": (True, False)}
+_DISTILLED: Values = {
+    **_TRAINED,
+    **_THREE,
+    **_CLIP,
+    **_THRESHOLD,
+    **_ZERO_SNR,
+    "original_inference_steps": (50, 20),
+    "set_alpha_to_one": (True, False),
+}
 _SIGMA: Values = {**_TRAINED, **_SPACED, **_LAYOUT}
 _RANGE: Values = {"sigma_min": (None, 0.05), "sigma_max": (None, 1.5)}  # within every table drawn here
 _DPM: Values = {
@@ -83,7 +95,15 @@ _FLOW: Values = {
 OPTIONS: Mapping[str, Values] = {
     "DDIMScheduler": _DDIM,
     "DDIMParallelScheduler": _DDIM,
-    "DDIMInverseScheduler": {**_TRAINED, **_THREE, **_ZERO_SNR, **_CLIP, "set_alpha_to_one": (False,), "steps_offset": (0, 1), "timestep_spacing": ("leading",)},
+    "DDIMInverseScheduler": {
+        **_TRAINED,
+        **_THREE,
+        **_ZERO_SNR,
+        **_CLIP,
+        "set_alpha_to_one": (False,),
+        "steps_offset": (0, 1),
+        "timestep_spacing": ("leading",),
+    },
     "CogVideoXDDIMScheduler": {**_TRAINED, **_SPACED, **_THREE, **_CLIP, **_ALPHA, **_ZERO_SNR, "snr_shift_scale": (1.0, 3.0)},
     "DDPMScheduler": _DDPM,
     "DDPMParallelScheduler": _DDPM,
@@ -125,7 +145,19 @@ OPTIONS: Mapping[str, Values] = {
         **_RANGE,
         "algorithm_type": ("dpmsolver++", "sde-dpmsolver++", "dpmsolver", "deis"),
     },
-    "DEISMultistepScheduler": {**_TRAINED, **_SPACED, **_THREE, **_THRESHOLD, **_LAYOUT, **_FLOW_SIGMAS, **_ORDERS, **_TYPES, **_RANGE, "use_dynamic_shifting": (False, True), "algorithm_type": ("deis", "dpmsolver", "dpmsolver++")},
+    "DEISMultistepScheduler": {
+        **_TRAINED,
+        **_SPACED,
+        **_THREE,
+        **_THRESHOLD,
+        **_LAYOUT,
+        **_FLOW_SIGMAS,
+        **_ORDERS,
+        **_TYPES,
+        **_RANGE,
+        "use_dynamic_shifting": (False, True),
+        "algorithm_type": ("deis", "dpmsolver", "dpmsolver++"),
+    },
     "UniPCMultistepScheduler": {
         **_TRAINED,
         **_SPACED,
@@ -158,7 +190,13 @@ OPTIONS: Mapping[str, Values] = {
     },
     "EDMEulerScheduler": _EDM,
     "EDMDPMSolverMultistepScheduler": {**_EDM, **_MULTISTEP, **_THRESHOLD, "algorithm_type": ("dpmsolver++", "sde-dpmsolver++")},
-    "CosineDPMSolverMultistepScheduler": {**_EDM, **_MULTISTEP, "solver_order": (1, 2), "sigma_min": (0.3, 0.01), "sigma_max": (500.0, 80.0)},
+    "CosineDPMSolverMultistepScheduler": {
+        **_EDM,
+        **_MULTISTEP,
+        "solver_order": (1, 2),
+        "sigma_min": (0.3, 0.01),
+        "sigma_max": (500.0, 80.0),
+    },
     "CMStochasticIterativeScheduler": {
         "num_train_timesteps": (40, 18),
         "sigma_min": (0.002, 0.01),
@@ -195,7 +233,7 @@ class Case:
 def cases(draw: st.DrawFn, name: str, *, gentle: bool = False) -> Case:
     """A sensible case of one class: each field is left at its default half of the time.
 
-    `gentle` leaves out tables that end near SNR zero and runs of fewer than 4 steps, where x0 = (x - s eps) / a loses its digits in
+    `gentle` leaves out tables that end near SNR zero and runs of fewer than 4 steps: x0 = (x - s eps) / a loses its digits in
     float32, whoever computes it.
     """
     config: dict[str, Any] = {"_class_name": name}
@@ -235,9 +273,13 @@ def sensible(config: dict[str, Any]) -> None:
         config["final_sigmas_type"] = "sigma_min"
     if name == "DDIMInverseScheduler" and not config.get("steps_offset"):
         config["clip_sample"] = False
-    if config.get("algorithm_type") == "sde-dpmsolver" or (name.startswith("EDM") and config.get("algorithm_type") == "sde-dpmsolver++"):
+    if config.get("algorithm_type") == "sde-dpmsolver" or (
+        name.startswith("EDM") and config.get("algorithm_type") == "sde-dpmsolver++"
+    ):
         config["solver_order"] = min(config.get("solver_order", 2), 2)
-    if str(config.get("algorithm_type")).startswith("sde") or name.startswith("Cosine"):  # sqrt of rounding where a step has no length
+    if str(config.get("algorithm_type")).startswith("sde") or name.startswith(
+        "Cosine"
+    ):  # noise of a step of no length
         laid = name[:3] != "DPM" or any(config.get(f"use_{kind}_sigmas") for kind in ("karras", "exponential", "beta"))
         config["final_sigmas_type"] = "zero" if laid and config.get("algorithm_type") != "sde-dpmsolver" else "sigma_min"
         if config.get("algorithm_type") == "sde-dpmsolver":
@@ -252,10 +294,18 @@ def sensible(config: dict[str, Any]) -> None:
     if "use_flow_sigmas" not in OPTIONS[name]:
         return
     if flow:
-        for other in ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas", "rescale_betas_zero_snr"):
+        for other in (
+            "use_karras_sigmas",
+            "use_exponential_sigmas",
+            "use_beta_sigmas",
+            "use_lu_lambdas",
+            "rescale_betas_zero_snr",
+        ):
             config.pop(other, None)
         in_noise = config.get("predict_x0") is False or config.get("algorithm_type") in IN_NOISE
-        if config.get("prediction_type") == "v_prediction" or (config.get("prediction_type", "epsilon") == "epsilon" and not in_noise):
+        if config.get("prediction_type") == "v_prediction" or (
+            config.get("prediction_type", "epsilon") == "epsilon" and not in_noise
+        ):
             config["prediction_type"] = "flow_prediction" if not in_noise else "epsilon"
     else:
         config.pop("use_dynamic_shifting", None)

@@ -1,7 +1,8 @@
 """Diffusers' schedulers as shipped, or recomputed in float64, with noise that the test supplies.
 
-`load` executes a copy of the installed scheduler's source in a module of its own: every float32 literal replaced by float64 on demand,
-`randn_tensor` and the Brownian tree replaced by given draws, torchsde not imported. The installed package is not touched.
+`load` executes a copy of the installed scheduler's source in a module of its own: on demand every float32 literal is replaced by
+float64; `randn_tensor` and the Brownian tree are replaced by given draws, torchsde is not imported. The installed package is not
+touched.
 """
 
 from __future__ import annotations

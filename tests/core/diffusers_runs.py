@@ -1,21 +1,21 @@
 """One run of a diffusers scheduler in its own loop, and of what `from_diffusers` reads from its configuration.
 
-Both call the same function of the scaled state and the timestep as network, start from the same unit noise and get the same draws,
-so their states agree only if levels, timesteps, input scaling, update and the order of draws do. The network is a denoiser, the
-posterior mean of Gaussian data plus a bounded non-linear error, put into the output form the scheduler expects: as with a trained
-network, errors of rounding are not amplified.
+Both call the same function of the scaled state and the timestep as network, start from the same unit noise and get the same
+draws, so their states agree only if levels, timesteps, input scaling, update and the order of draws do. The network is a
+denoiser, the posterior mean of Gaussian data plus a bounded non-linear error, put into the output form the scheduler expects:
+as with a trained network, errors of rounding are not amplified.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from tests.core.diffusers_patched import default_dtype, load
 from torch import Tensor
 
 from polyscore.interchange import Scheduler, read_scheduler
@@ -26,13 +26,14 @@ from polyscore.interchange.readout import BoundaryReadout, EDMReadout
 from polyscore.interchange.sa_solver import SASolver
 from polyscore.noise import Noise, Recorded
 from polyscore.samplers import sample
-from tests.core.diffusers_patched import default_dtype, load
 
 __all__ = ["SHAPE", "Network", "draws_of", "relative_error", "run_diffusers", "run_polyscore", "scheduler_of"]
 
 SHAPE = (2, 3, 4)
 _VARIANCE = 0.4
-_MIX = torch.tensor([[0.5, 0.2, -0.1, 0.0], [0.1, 0.6, 0.3, -0.2], [-0.3, 0.1, 0.5, 0.2], [0.2, -0.2, 0.1, 0.7]], dtype=torch.float64)
+_MIX = torch.tensor(
+    [[0.5, 0.2, -0.1, 0.0], [0.1, 0.6, 0.3, -0.2], [-0.3, 0.1, 0.5, 0.2], [0.2, -0.2, 0.1, 0.7]], dtype=torch.float64
+)
 
 
 class Network:
@@ -48,7 +49,8 @@ class Network:
         if isinstance(process, UnitTable):
             return float(np.exp(np.interp(told, np.arange(len(process)), np.log(np.minimum(process.sigmas, 1e5)))))
         if isinstance(process, UnitFlow):
-            return told / grid.total / max(1 - told / grid.total, 1e-9)  # type: ignore[attr-defined]
+            s = told / float(grid.total)  # type: ignore[attr-defined]
+            return s / max(1 - s, 1e-9)
         angle = isinstance(process, SineProcess) or (isinstance(grid, EDMSteps) and grid.told == "angle")
         if angle:
             return math.tan(min(told, 1 - 1e-9) * math.pi / 2)
@@ -81,7 +83,9 @@ class Network:
     def denoise(self, x: Tensor, a: float, s: float, phase: Tensor) -> Tensor:
         """An imperfect E[x0 | x] for data N(0, _VARIANCE)."""
         spread = a * a * _VARIANCE + s * s
-        return a * _VARIANCE / spread * x + 0.2 * s / math.hypot(1, s) * torch.tanh(x @ _MIX.to(x.dtype) / spread**0.5 + torch.sin(phase))
+        return a * _VARIANCE / spread * x + 0.2 * s / math.hypot(1, s) * torch.tanh(
+            x @ _MIX.to(x.dtype) / spread**0.5 + torch.sin(phase)
+        )
 
 
 def draws_of(seed: int, count: int = 200) -> list[Tensor]:
@@ -94,7 +98,7 @@ def scheduler_of(config: Mapping[str, Any], options: Mapping[str, Any], mu: floa
     """What is read from a configuration, with options of diffusers' `step` in the sampler and mu in the grid."""
     parts = read_scheduler(config)
     parts = dataclasses.replace(parts, sampler=dataclasses.replace(parts.sampler, **options)) if options else parts  # type: ignore[type-var]
-    return parts if mu is None else dataclasses.replace(parts, grid=dataclasses.replace(parts.grid, mu=mu))  # type: ignore[type-var, call-arg]
+    return parts if mu is None else dataclasses.replace(parts, grid=dataclasses.replace(parts.grid, mu=mu))  # type: ignore[type-var]
 
 
 def run_diffusers(

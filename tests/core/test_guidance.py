@@ -266,7 +266,9 @@ def likelihood(process: GaussianProcess) -> Callable[[Any, Any, Given], Tensor]:
         mean = JointGaussian(process, MEAN, COV)(x, t, given).x0
         seen = a**2 * COV + s**2 * torch.eye(3, dtype=F64)
         rest = COV - a**2 * COV @ torch.linalg.solve(seen, COV)
-        return torch.distributions.MultivariateNormal(mean @ A.mT, A @ rest @ A.mT + R).log_prob(C)
+        law_of_c = torch.distributions.MultivariateNormal(mean @ A.mT, A @ rest @ A.mT + R)
+        out: Tensor = law_of_c.log_prob(C)  # type: ignore[no-untyped-call]
+        return out
 
     return log_prob
 
@@ -287,7 +289,7 @@ def test_classifier_guidance_of_a_gaussian_is_the_exact_posterior_denoiser(proce
 
 
 def test_classifier_guided_samples_have_the_posterior_law() -> None:
-    """Flow has a(1) = 0: the prior is exact, so the law of the end is the posterior; an affine sampler gives it without sampling."""
+    """Flow has a(1) = 0: the prior is exact, so the law of the end is the posterior, computed without sampling."""
     process, source = Flow(), Basis()
     guided = ClassifierGuidance(JointGaussian(process, MEAN, COV), process, likelihood(process))
     out = sample(RK45(1e-9, 1e-9, end=1e-6), guided, process, torch.zeros(4, 3, dtype=F64), steps=1, noise=source)
@@ -309,6 +311,7 @@ def test_recorded_draws_pass_through_guidance() -> None:
     process, x = VP(), points(4, 3)
     draws = [points(4, 3, seed=k) for k in range(9)]
     sources = [Recorded(draws), Recorded(draws)]
-    for denoiser, source in zip((Conditional(process), CFG(Conditional(process), NAN, 2.0)), sources, strict=True):
+    denoisers: list[Any] = [Conditional(process), CFG(Conditional(process), NAN, 2.0)]
+    for denoiser, source in zip(denoisers, sources, strict=True):
         sample(DDIM(1.0), denoiser, process, x, steps=8, given=Given(cond=COND), noise=source)
     assert sources[0].used == sources[1].used == 8

@@ -103,7 +103,10 @@ def test_every_wrapper_obeys_the_laws_of_denoisers(name: str, dtype: torch.dtype
 @pytest.mark.parametrize("name", PLAIN)
 def test_leaves_that_do_not_see_each_other_are_guided_as_alone(name: str) -> None:
     def model(x: Any, t: Any, given: Given) -> Prediction:
-        own = lambda v: torch.tanh(v) + given.cond.to(v)[:, None] * torch.cos(v)  # noqa: E731
+        def own(v: Tensor) -> Tensor:
+            out: Tensor = torch.tanh(v) + given.cond.to(v)[:, None] * torch.cos(v)
+            return out
+
         return Prediction({n: own(v) for n, v in x.items()} if isinstance(x, Mapping) else own(x))
 
     x, given, t = {"a": points(4, 6), "b": points(4, 5, seed=1)}, Given(cond=COND), 0.4

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import pytest
 import torch
+from tests.core.diffusers_configs import OPTIONS
+from tests.core.diffusers_patched import load
 
 from polyscore.errors import ConfigError, InputError
 from polyscore.interchange import TRANSLATORS, read_config
 from polyscore.interchange.defaults import FIELDS
 from polyscore.samplers import DDIM, SDEDPMSolverPP, from_diffusers, sample
-from tests.core.diffusers_configs import OPTIONS
-from tests.core.diffusers_patched import load
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"_class_name": "DDIMScheduler", "beta_schedule": "sigmoid"}, "beta_schedule"),
@@ -37,7 +37,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"_class_name": "PNDMScheduler", "prediction_type": "sample"}, "prediction_type"),
     ({"_class_name": "IPNDMScheduler", "trained_betas": [0.1]}, "trained_betas"),
     ({"_class_name": "EulerDiscreteScheduler", "interpolation_type": "cubic"}, "interpolation_type"),
-    ({"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous", "prediction_type": "v_prediction"}, "timestep_type"),
+    (
+        {"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous", "prediction_type": "v_prediction"},
+        "timestep_type",
+    ),
     ({"_class_name": "EulerDiscreteScheduler", "use_karras_sigmas": True, "sigma_max": 1e4}, "sigma_max"),
     ({"_class_name": "HeunDiscreteScheduler", "use_karras_sigmas": True, "use_beta_sigmas": True}, "use_beta_sigmas"),
     ({"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "dpmsolver"}, "final_sigmas_type"),
@@ -91,6 +94,7 @@ def test_fields_of_other_schedulers_are_ignored_as_diffusers_does() -> None:
 
 
 def test_dictionary_file_folder_pipeline_folder_and_live_scheduler_read_alike(tmp_path: Path) -> None:
+    diffusers: Any = importlib.import_module("diffusers")
     live = diffusers.DPMSolverMultistepScheduler(algorithm_type="sde-dpmsolver++", use_karras_sigmas=True, beta_end=0.012)
     live.save_pretrained(tmp_path / "scheduler")
     file = tmp_path / "scheduler" / "scheduler_config.json"
@@ -100,7 +104,9 @@ def test_dictionary_file_folder_pipeline_folder_and_live_scheduler_read_alike(tm
     assert isinstance(parts[0].sampler, SDEDPMSolverPP)
 
 
-@pytest.mark.parametrize(("text", "says"), [("{", "cannot be read as JSON"), ("[1]", "expected a JSON object"), ("{}", "_class_name = None")])
+@pytest.mark.parametrize(
+    ("text", "says"), [("{", "cannot be read as JSON"), ("[1]", "expected a JSON object"), ("{}", "_class_name = None")]
+)
 def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, text: str, says: str) -> None:
     file = tmp_path / "scheduler_config.json"
     file.write_text(text, encoding="utf-8")
@@ -120,12 +126,16 @@ def test_values_a_file_left_at_their_defaults_follow_the_class() -> None:
 
 @pytest.mark.parametrize(
     ("name", "steps", "says"),
-    [("DDIMScheduler", 1001, r"expected 1\.\.1000"), ("LCMScheduler", 51, r"expected 1\.\.50"), ("PNDMScheduler", 3, "at least 4")],
+    [
+        ("DDIMScheduler", 1001, r"expected 1\.\.1000"),
+        ("LCMScheduler", 51, r"expected 1\.\.50"),
+        ("PNDMScheduler", 3, "at least 4"),
+    ],
 )
 def test_numbers_of_steps_the_scheduler_cannot_run_are_refused(name: str, steps: int, says: str) -> None:
     process, sampler, grid = from_diffusers({"_class_name": name})
     with pytest.raises(InputError, match=says):
-        sample(sampler, lambda x, t, given: None, process, torch.zeros(1, 2), steps=steps, grid=grid)  # type: ignore[arg-type, return-value]
+        sample(sampler, lambda x, t, given: None, process, torch.zeros(1, 2), steps=steps, grid=grid)  # type: ignore[arg-type]
 
 
 def test_a_grid_of_a_table_refuses_another_process() -> None:

@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import pytest
 import torch
-from diffusers import (
-    AutoencoderKL,
-    DDIMPipeline,
-    DDIMScheduler,
-    DDPMPipeline,
-    DDPMScheduler,
-    DiTPipeline,
-    DiTTransformer2DModel,
-    DPMSolverMultistepScheduler,
-    EulerDiscreteScheduler,
-    FlowMatchEulerDiscreteScheduler,
-    HeunDiscreteScheduler,
-    PNDMScheduler,
-    UNet2DConditionModel,
-    UNet2DModel,
-    UniPCMultistepScheduler,
-)
 from torch import Tensor
 
 from polyscore.errors import InputError
@@ -34,23 +18,38 @@ from polyscore.state import Given
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 STEPS = 5
+diffusers: Any = importlib.import_module("diffusers")
 
 
 @pytest.fixture(scope="module")
 def unet() -> Any:
     torch.manual_seed(0)
     blocks = {"down_block_types": ("DownBlock2D", "AttnDownBlock2D"), "up_block_types": ("AttnUpBlock2D", "UpBlock2D")}
-    return UNet2DModel(sample_size=8, in_channels=3, out_channels=3, block_out_channels=(8, 8), norm_num_groups=4,
-                       layers_per_block=1, attention_head_dim=4, **blocks).eval()  # fmt: skip
+    return diffusers.UNet2DModel(
+        sample_size=8,
+        in_channels=3,
+        out_channels=3,
+        block_out_channels=(8, 8),
+        norm_num_groups=4,
+        layers_per_block=1,
+        attention_head_dim=4,
+        **blocks,
+    ).eval()
 
 
 @pytest.fixture(scope="module")
 def conditional() -> Any:
     torch.manual_seed(1)
-    return UNet2DConditionModel(sample_size=8, block_out_channels=(8, 8), norm_num_groups=4, layers_per_block=1,
-                                cross_attention_dim=6, attention_head_dim=4,
-                                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-                                up_block_types=("CrossAttnUpBlock2D", "UpBlock2D")).eval()  # fmt: skip
+    return diffusers.UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(8, 8),
+        norm_num_groups=4,
+        layers_per_block=1,
+        cross_attention_dim=6,
+        attention_head_dim=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+    ).eval()
 
 
 def start(seed: int = 0, batch: int = 2, shape: tuple[int, ...] = (3, 8, 8)) -> Tensor:
@@ -70,15 +69,15 @@ def loop(scheduler: Any, network: Any, x: Tensor, *, steps: int = STEPS, first: 
 
 
 SCHEDULERS = [
-    DDIMScheduler(),
-    DDIMScheduler(timestep_spacing="trailing", prediction_type="v_prediction", rescale_betas_zero_snr=True),
-    PNDMScheduler(skip_prk_steps=True, steps_offset=1),
-    PNDMScheduler(),
-    EulerDiscreteScheduler(use_karras_sigmas=True),
-    HeunDiscreteScheduler(),
-    DPMSolverMultistepScheduler(use_karras_sigmas=True, thresholding=True),
-    UniPCMultistepScheduler(final_sigmas_type="sigma_min"),
-    FlowMatchEulerDiscreteScheduler(shift=3.0),
+    diffusers.DDIMScheduler(),
+    diffusers.DDIMScheduler(timestep_spacing="trailing", prediction_type="v_prediction", rescale_betas_zero_snr=True),
+    diffusers.PNDMScheduler(skip_prk_steps=True, steps_offset=1),
+    diffusers.PNDMScheduler(),
+    diffusers.EulerDiscreteScheduler(use_karras_sigmas=True),
+    diffusers.HeunDiscreteScheduler(),
+    diffusers.DPMSolverMultistepScheduler(use_karras_sigmas=True, thresholding=True),
+    diffusers.UniPCMultistepScheduler(final_sigmas_type="sigma_min"),
+    diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
 ]
 
 
@@ -97,7 +96,9 @@ def test_the_adapter_follows_the_scheduler_it_was_read_from(scheduler: Any, unet
     ours = PolyscoreScheduler.from_config(scheduler)
     ours.set_timesteps(STEPS)
     scheduler.set_timesteps(STEPS)
-    torch.testing.assert_close(ours.timesteps.double(), scheduler.timesteps.double(), rtol=1e-4, atol=1e-3)  # theirs are of float32 levels
+    torch.testing.assert_close(
+        ours.timesteps.double(), scheduler.timesteps.double(), rtol=1e-4, atol=1e-3
+    )  # theirs are of float32 levels
     scale = float(getattr(scheduler, "init_noise_sigma", 1.0))
     assert ours.init_noise_sigma == pytest.approx(scale, rel=1e-5)
     got, wanted = loop(ours, unet, start() * scale), loop(scheduler, unet, start() * scale)
@@ -118,8 +119,11 @@ def test_a_run_may_begin_in_the_middle_as_image_to_image_does(scheduler: Any, un
 
 def test_a_stochastic_pipeline_draws_what_diffusers_draws(unet: Any) -> None:
     images = []
-    for scheduler in (DDPMScheduler(clip_sample=True), PolyscoreScheduler.from_config(DDPMScheduler(clip_sample=True))):
-        pipe = DDPMPipeline(unet, DDPMScheduler())
+    for scheduler in (
+        diffusers.DDPMScheduler(clip_sample=True),
+        PolyscoreScheduler.from_config(diffusers.DDPMScheduler(clip_sample=True)),
+    ):
+        pipe = diffusers.DDPMPipeline(unet, diffusers.DDPMScheduler())
         pipe.scheduler = scheduler
         pipe.set_progress_bar_config(disable=True)
         made = pipe(batch_size=2, num_inference_steps=STEPS, generator=torch.Generator().manual_seed(3), output_type="np")
@@ -129,10 +133,11 @@ def test_a_stochastic_pipeline_draws_what_diffusers_draws(unet: Any) -> None:
 
 def test_a_sampler_of_this_library_runs_in_a_pipeline_and_outside_alike(unet: Any) -> None:
     process = BetaTable()
-    pipe = DDIMPipeline(unet, DDIMScheduler())
+    pipe = diffusers.DDIMPipeline(unet, diffusers.DDIMScheduler())
     pipe.scheduler = PolyscoreScheduler(DPMSolverPP(order=3), process)
     pipe.set_progress_bar_config(disable=True)
-    made = pipe(batch_size=2, num_inference_steps=STEPS, generator=torch.Generator().manual_seed(3), output_type="np").images
+    generator = torch.Generator().manual_seed(3)
+    made = pipe(batch_size=2, num_inference_steps=STEPS, generator=generator, output_type="np").images
     with torch.no_grad():
         x = sample(DPMSolverPP(order=3), DiffusersDenoiser(unet, process), process, start(), steps=STEPS, init=start(3))
     expected = (x / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
@@ -141,15 +146,28 @@ def test_a_sampler_of_this_library_runs_in_a_pipeline_and_outside_alike(unet: An
 
 def test_a_latent_transformer_pipeline_with_guidance_and_learned_variance() -> None:
     torch.manual_seed(2)
-    transformer = DiTTransformer2DModel(num_attention_heads=2, attention_head_dim=4, in_channels=4, out_channels=8, num_layers=1,
-                                        sample_size=8, patch_size=2, num_embeds_ada_norm=1000).eval()  # fmt: skip
-    vae = AutoencoderKL(block_out_channels=(8,), norm_num_groups=4, latent_channels=4, sample_size=8).eval()
+    transformer = diffusers.DiTTransformer2DModel(
+        num_attention_heads=2,
+        attention_head_dim=4,
+        in_channels=4,
+        out_channels=8,
+        num_layers=1,
+        sample_size=8,
+        patch_size=2,
+        num_embeds_ada_norm=1000,
+    ).eval()
+    vae = diffusers.AutoencoderKL(block_out_channels=(8,), norm_num_groups=4, latent_channels=4, sample_size=8).eval()
     images = []
-    for scheduler in (DPMSolverMultistepScheduler(), PolyscoreScheduler.from_config(DPMSolverMultistepScheduler())):
-        pipe = DiTPipeline(transformer, vae, DDIMScheduler(), id2label={0: "a", 1: "b"})
+    for scheduler in (
+        diffusers.DPMSolverMultistepScheduler(),
+        PolyscoreScheduler.from_config(diffusers.DPMSolverMultistepScheduler()),
+    ):
+        pipe = diffusers.DiTPipeline(transformer, vae, diffusers.DDIMScheduler(), id2label={0: "a", 1: "b"})
         pipe.scheduler = scheduler
         pipe.set_progress_bar_config(disable=True)
-        made = pipe([0, 1], guidance_scale=2.0, num_inference_steps=4, generator=torch.Generator().manual_seed(5), output_type="np")
+        made = pipe(
+            [0, 1], guidance_scale=2.0, num_inference_steps=4, generator=torch.Generator().manual_seed(5), output_type="np"
+        )
         images.append(torch.from_numpy(made.images))
     torch.testing.assert_close(images[0], images[1], rtol=0, atol=1e-4)
 
@@ -173,7 +191,9 @@ def test_a_generator_per_sample_draws_each_sample_alone() -> None:
     like = torch.zeros(3, 4)
     together = FromGenerator([torch.Generator().manual_seed(k) for k in range(3)])(like)
     for k in range(3):
-        torch.testing.assert_close(together[k : k + 1], torch.randn((1, 4), generator=torch.Generator().manual_seed(k)), rtol=0, atol=0)
+        torch.testing.assert_close(
+            together[k : k + 1], torch.randn((1, 4), generator=torch.Generator().manual_seed(k)), rtol=0, atol=0
+        )
 
 
 def test_what_cannot_be_driven_is_refused(unet: Any) -> None:
@@ -185,7 +205,7 @@ def test_what_cannot_be_driven_is_refused(unet: Any) -> None:
         PolyscoreScheduler(EDMChurn(), BetaTable()).set_timesteps(4)
     with pytest.raises(InputError, match="call set_timesteps"):
         PolyscoreScheduler(DDIM(), BetaTable()).scale_model_input(start(), 3)
-    heun = PolyscoreScheduler.from_config(HeunDiscreteScheduler())
+    heun = PolyscoreScheduler.from_config(diffusers.HeunDiscreteScheduler())
     heun.set_timesteps(4)
     heun.set_begin_index(3)
     with pytest.raises(InputError, match="begin at the first of a step"):

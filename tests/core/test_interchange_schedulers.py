@@ -6,22 +6,16 @@ returns numbers that are not finite) is drawn again; a case that we refuse is a 
 
 from __future__ import annotations
 
-import inspect
 import logging
-from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, Phase, assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, assume, given, settings
+from tests.core.diffusers_configs import OPTIONS, Case, cases
+from tests.core.diffusers_runs import Network, draws_of, relative_error, run_diffusers, run_polyscore, scheduler_of
 from torch import Tensor
 
 from polyscore.errors import InputError
-from polyscore.interchange import TRANSLATORS
-from polyscore.interchange.defaults import FIELDS
-from tests.core.diffusers_configs import OPTIONS, Case, cases
-from tests.core.diffusers_patched import MODULES, load
-from tests.core.diffusers_runs import Network, draws_of, relative_error, run_diffusers, run_polyscore, scheduler_of
 
 logging.getLogger("diffusers").setLevel(logging.ERROR)
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -1,4 +1,4 @@
-"""Every process, sampler and denoiser that the core exports obeys the laws of `polyscore.testing`; a new one must be added here."""
+"""Every process, sampler and denoiser that the core exports obeys the laws of `polyscore.testing`; a new one must be added."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.core.solvers import DETERMINISTIC, STOCHASTIC, name_of
+from tests.core.solvers import DETERMINISTIC, STOCHASTIC
 from tests.core.test_processes import PROCESSES
 from torch import Tensor, nn
 
@@ -61,7 +61,11 @@ SAMPLERS: list[tuple[Any, dict[str, Any]]] = [
 def exported(package: ModuleType) -> dict[str, type]:
     """The classes that a package exports and that can be made: no protocol, no abstract class."""
     things = {name: getattr(package, name) for name in package.__all__}
-    return {n: t for n, t in things.items() if inspect.isclass(t) and not inspect.isabstract(t) and not hasattr(t, "_is_protocol_")}
+    return {
+        name: thing
+        for name, thing in things.items()
+        if inspect.isclass(thing) and not inspect.isabstract(thing) and not getattr(thing, "_is_protocol", False)
+    }
 
 
 def type_name(value: Any) -> str:
@@ -78,7 +82,7 @@ def covered(kind: type, instances: list[Any]) -> bool:
 
 
 def test_every_process_is_checked() -> None:
-    kinds = {n: t for n, t in exported(processes).items() if hasattr(t, "perturb") and not getattr(t, "_is_protocol", False)}
+    kinds = {n: t for n, t in exported(processes).items() if hasattr(t, "perturb")}
     assert len(kinds) > 15
     bases = {processes.OrnsteinUhlenbeck, processes.Bridge, GaussianProcess}
     checked = [*PROCESSES, ShortestPath((4,)), Product()]
@@ -87,7 +91,6 @@ def test_every_process_is_checked() -> None:
 
 def test_every_sampler_is_checked() -> None:
     kinds = {n: t for n, t in exported(samplers).items() if takes(t, "plan", "times") or takes(t, "step", "run")}
-    kinds = {n: t for n, t in kinds.items() if not getattr(t, "_is_protocol", False)}
     assert len(kinds) > 25
     assert [n for n, t in kinds.items() if not covered(t, [sampler for sampler, _ in SAMPLERS])] == []
 
@@ -95,11 +98,11 @@ def test_every_sampler_is_checked() -> None:
 def test_every_denoiser_is_checked() -> None:
     """`Precondition` below, wrappers in test_guidance_states.py, which has a test of its own that none is missing."""
     kinds = {n: t for n, t in exported(denoisers).items() if takes(t, "forward", "given") or takes(t, "__call__", "given")}
-    assert {n for n, t in kinds.items() if not getattr(t, "_is_protocol", False)} == {"Precondition"}
+    assert set(kinds) == {"Precondition"}
     assert all(issubclass(t, guidance.Wrapper) for t in exported(guidance).values())
 
 
-@pytest.mark.parametrize(("sampler", "promises"), SAMPLERS, ids=[type(s).__name__ if "step" in dir(s) else name_of(s) for s, _ in SAMPLERS])
+@pytest.mark.parametrize(("sampler", "promises"), SAMPLERS, ids=type_name)
 def test_laws_of_every_sampler(sampler: Any, promises: dict[str, Any]) -> None:
     # One compiled plan shows that the loop is one graph for any table: test_plan_and_loop.py and check_sampler's own tests.
     check_sampler(sampler, compiled=False, **promises)

@@ -16,13 +16,13 @@ from torch import Tensor
 from polyscore.denoisers import Precondition, Prediction
 from polyscore.denoisers.precondition import scalings
 from polyscore.noise import Seeded
-from polyscore.processes import GaussianProcess, Product
+from polyscore.processes import EDM, GaussianProcess, Product
 from polyscore.samplers import Plan, execute, grids, sample, times_of
 from polyscore.state import Given
 from polyscore.testing import GaussianDenoiser
 
 F64 = torch.float64
-FEW = settings(max_examples=25, deadline=None, derandomize=True)
+FEW = settings(max_examples=40, deadline=None, derandomize=True)
 
 processes = st.sampled_from(PROCESSES)
 solvers = st.sampled_from([solver for solver, _ in DETERMINISTIC] + STOCHASTIC)
@@ -99,24 +99,29 @@ def test_every_parameterisation_is_inverted_by_its_target(process: GaussianProce
     close(c.skip * x + c.out * target, x0, scale)
 
 
-GRIDS: list[Any] = [grids.uniform, grids.leading_one, grids.quadratic, grids.cosine, grids.Karras(0.02, 10.0), grids.SGMSE(0.03)]
+GRIDS: list[Any] = [None, grids.uniform, grids.quadratic, grids.cosine, grids.leading_one, grids.SGMSE(0.03), grids.Shift(3.0)]
+LEVELS: list[Any] = [grids.Angle(), grids.LogSNR(start=0.97), grids.LogSNR(end=0.02, start=0.9)]
 
 
-@for_all(processes, st.integers(1, 60), st.integers(0, len(GRIDS)))
+@for_all(processes, st.integers(2, 60), st.sampled_from(GRIDS + LEVELS))
+@settings(FEW, max_examples=60)
+def test_grids_fall_from_noise_to_data(process: GaussianProcess, n: int, grid: Any) -> None:
+    times = times_of(process, n, grid)
+    assert len(times) == n + 1
+    assert 0.9 <= times[0] <= 1.0 and times[-1] == 0.0
+    assert times[0] == 1.0 or isinstance(grid, grids.LogSNR) or grid is None
+    assert all(later < earlier for earlier, later in itertools.pairwise(times))
+
+
+@for_all(st.integers(1, 60), st.floats(0.001, 0.5), st.floats(1.0, 80.0), st.floats(1.0, 9.0))
 @FEW
-def test_grids_fall_from_noise_to_data(process: GaussianProcess, n: int, which: int) -> None:
-    if which == len(GRIDS):
-        found = times_of(process, n)
-    else:
-        try:
-            found = times_of(process, n, GRIDS[which])
-        except ValueError:  # a grid of noise levels for a process that does not reach them says so
-            return
-    assert len(found) == n + 1
-    assert found[-1] == 0.0 and 0 < found[0] <= 1
-    assert all(later < earlier or (which == 4 and later <= earlier) for earlier, later in itertools.pairwise(found))
-    if which in {0, 2, 3, 5, len(GRIDS)} and not hasattr(process, "sigma_min"):
-        assert found[0] == 1.0
+def test_grids_of_levels_hit_their_levels(n: int, low: float, top: float, rho: float) -> None:
+    process = EDM(sigma_max=100.0)
+    for grid in (grids.Karras(low, top, rho), grids.Exponential(low, top)):
+        levels = process.sigma(torch.tensor(times_of(process, n, grid), dtype=F64)).tolist()
+        assert abs(levels[0] - top) < 1e-9 * top and levels[-1] == 0.0
+        assert n == 1 or abs(levels[-2] - low) < 1e-9 * top
+        assert all(later < earlier for earlier, later in itertools.pairwise(levels))
 
 
 @for_all(solvers, processes, descending(), seeds)
@@ -136,7 +141,14 @@ def test_plans_survive_json_print_and_hash(solver: Any, process: GaussianProcess
 @for_all(solvers, processes, descending(), seeds, shapes, dtypes, st.integers(1, 5), st.integers(0, 4))
 @FEW
 def test_a_sample_depends_on_its_seed_alone_and_keeps_its_dtype(
-    solver: Any, process: GaussianProcess, grid: list[float], seed: int, shape: tuple[int, ...], dtype: torch.dtype, n: int, i: int
+    solver: Any,
+    process: GaussianProcess,
+    grid: list[float],
+    seed: int,
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    n: int,
+    i: int,
 ) -> None:
     i = min(i, n - 1)
     y, denoiser, before = state(shape, seed, dtype, n), GaussianDenoiser(process), torch.get_rng_state()

@@ -58,7 +58,7 @@ class Counting:
 
 ADAPTIVE: list[Callable[[float], Any]] = [
     lambda rtol: RK45(rtol, rtol),
-    *(lambda rtol, p=p, f=f: AdaptiveDPMSolver(p, f, rtol=rtol, atol=rtol / 10) for p in (2, 3) for f in ("x0", "eps")),  # type: ignore[misc]
+    *(lambda rtol, p=p, f=f: AdaptiveDPMSolver(p, f, rtol=rtol, atol=rtol / 10) for p in (2, 3) for f in ("x0", "eps")),
 ]
 
 

@@ -33,31 +33,33 @@ class Altered(GaussianProcess):
 
     def coefs(self, t: Tensor) -> Coefs:
         own = self.base.coefs(t)
-        return self.change(own, t) if self.method == "coefs" else own  # type: ignore[no-any-return]
+        return self.change(own, t) if self.method == "coefs" else own
 
     def time_at_sigma(self, sigma: Any) -> Tensor:
         own = super().time_at_sigma(sigma)
-        return self.change(own) if self.method == "time_at_sigma" else own  # type: ignore[no-any-return]
+        return self.change(own) if self.method == "time_at_sigma" else own
 
     def rates(self, t: Any) -> Rates:
         own = super().rates(t)
-        return self.change(own) if self.method == "rates" else own  # type: ignore[no-any-return]
+        return self.change(own) if self.method == "rates" else own
 
     def step(self, t: Any, u: Any, *, eta: Any = 1.0) -> Step:
         own = super().step(t, u, eta=eta)
-        return self.change(own, u) if self.method == "step" else own  # type: ignore[no-any-return]
+        return self.change(own, u) if self.method == "step" else own
 
     def prior(self, like: Tensor, *, t: float = 1.0, given: Given = NONE, noise: Any = 0) -> Tensor:
         own = super().prior(like, t=t, given=given, noise=noise)
-        return self.change(own) if self.method == "prior" else own  # type: ignore[no-any-return]
+        return self.change(own) if self.method == "prior" else own
 
     def perturb(self, x0: Tensor, t: Any, *, given: Given = NONE, noise: Any = 0) -> Perturbed:
         own = super().perturb(x0, t, given=given, noise=noise)
-        return self.change(own, t) if self.method == "perturb" else own  # type: ignore[no-any-return]
+        return self.change(own, t) if self.method == "perturb" else own
 
-    def transition(self, x: Any, prediction: Any, t: Any, u: Any, *, eta: Any = 1.0, given: Given = NONE, noise: Any = 0) -> Tensor:
+    def transition(
+        self, x: Any, prediction: Any, t: Any, u: Any, *, eta: Any = 1.0, given: Given = NONE, noise: Any = 0
+    ) -> Tensor:
         own = super().transition(x, prediction, t, u, eta=eta, given=given, noise=noise)
-        return self.change(own, eta) if self.method == "transition" else own  # type: ignore[no-any-return]
+        return self.change(own, eta) if self.method == "transition" else own
 
 
 def coefs(**changes: Callable[[Coefs, Tensor], Tensor]) -> Callable[[Coefs, Tensor], Coefs]:
@@ -157,7 +159,7 @@ class Miscounted(Twin):
 
 class Untraceable(Twin):
     @property
-    def registers(self) -> int:  # type: ignore[override]
+    def registers(self) -> int:
         torch._dynamo.graph_break()
         return 1
 
@@ -173,14 +175,15 @@ class Stepping:
     inner: Any = Ancestral()
 
     def init(self, run: Run, x: Any) -> StepState:
-        return self.inner.init(run, x)  # type: ignore[no-any-return]
+        state: StepState = self.inner.init(run, x)
+        return state
 
     def step(self, run: Run, state: StepState, i: int) -> StepState:
-        new = self.inner.step(run, state, i)
-        return new._replace(x=self.change(new.x, run, i))  # type: ignore[no-any-return]
+        new: StepState = self.inner.step(run, state, i)
+        return new._replace(x=self.change(new.x, run, i))
 
     def done(self, run: Run, state: StepState, i: int) -> bool:
-        return self.inner.done(run, state, i)  # type: ignore[no-any-return]
+        return bool(self.inner.done(run, state, i))
 
 
 def leaf(function: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
@@ -193,6 +196,10 @@ def shared_noise(x: Any, run: Run, i: int) -> Any:
         return x
     g = torch.Generator().manual_seed(i)
     return x + 1e-3 * torch.randn(x.shape, generator=g, dtype=x.dtype).flip(0)
+
+
+def scaled_leaves(x: Any, run: Run, i: int) -> Any:
+    return {n: 1.001 * v for n, v in x.items()} if isinstance(x, Mapping) else x
 
 
 WRONG_SAMPLERS: list[tuple[str, Any, dict[str, Any]]] = [
@@ -211,7 +218,7 @@ WRONG_SAMPLERS: list[tuple[str, Any, dict[str, Any]]] = [
     ("came back as torch.float64", Stepping(leaf(lambda x: x.double())), {}),
     ("carries no gradient", Stepping(leaf(lambda x: x.detach())), {}),
     ("finite differences", Stepping(leaf(lambda x: 0.99 * x.detach() + 0.01 * x)), {}),
-    ("product of one leaf", Stepping(lambda x, run, i: {n: 1.001 * v for n, v in x.items()} if isinstance(x, Mapping) else x), {}),
+    ("product of one leaf", Stepping(scaled_leaves), {}),
 ]
 
 
@@ -243,7 +250,7 @@ class Rounded(torch.autograd.Function):
         return torch.tanh(x)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         return gradient
 
 
@@ -262,7 +269,7 @@ WRONG_DENOISERS: list[tuple[str, Callable[..., Any]]] = [
     ("global random generator", lambda x, t, given: Prediction(x + 0 * torch.randn_like(x))),
     ("carries no gradient", lambda x, t, given: Prediction(x.detach().tanh())),
     ("gradient is not finite", lambda x, t, given: Prediction(torch.sqrt(0 * x) + x)),
-    ("against finite differences", lambda x, t, given: Prediction(Rounded.apply(x))),
+    ("against finite differences", lambda x, t, given: Prediction(Rounded.apply(x))),  # type: ignore[no-untyped-call]
 ]
 
 

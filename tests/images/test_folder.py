@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from polyscore.cli import models
+from polyscore.cli.main import main
 from polyscore.errors import InputError
 from polyscore.images import FolderOfImages
 from polyscore.images.data.folder import find_images, read_image
@@ -137,3 +140,21 @@ def test_folders_that_cannot_be_used(tmp_path: Path, pets: Path) -> None:
         FolderOfImages(str(pets)).train_dataloader()
     with pytest.raises(InputError, match="held_out 1, expected 2 or more"):
         FolderOfImages(str(pets), held_out=1)
+
+
+def test_the_command_line_shows_what_is_left_out(
+    pets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pets / "cat" / "page.jpg").write_text("<html>not found</html>")
+
+    def run(args: object) -> int:
+        warnings.warn("a word to programmers", stacklevel=1)
+        FolderOfImages(str(pets), 8).setup()
+        return 0
+
+    monkeypatch.setattr(models, "run", run)
+    assert main(["models"]) == 0
+    errors = capsys.readouterr().err
+    assert errors.startswith("polyscore models: 1 of 16 images are left out: ")
+    assert "page.jpg cannot be read as an image" in errors
+    assert errors.count("\n") == 1

@@ -119,11 +119,9 @@ def test_a_block_begins_as_its_skip() -> None:
 
 
 def test_the_embedding_is_sines_and_cosines_of_a_geometric_series() -> None:
-    embedding = TimeAndClass(8, 0).double()
-    embedding.mlp[0].weight = embedding.mlp[2].weight = nn.Parameter(torch.eye(8, dtype=torch.float64))
-    nn.init.zeros_(embedding.mlp[0].bias)
-    nn.init.zeros_(embedding.mlp[2].bias)
-    embedding.mlp[1] = nn.Identity()
+    embedding = TimeAndClass(8, 0)
+    embedding.mlp = nn.Sequential(nn.Linear(8, 8, bias=False, dtype=torch.float64))
+    nn.init.eye_(next(embedding.mlp.parameters()))
     t = 0.37
     w = [1000.0 * 1e4 ** (-k / 3) for k in range(4)]
     expected = [f(t * k) for f in (math.cos, math.sin) for k in w]

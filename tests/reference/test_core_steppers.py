@@ -54,7 +54,9 @@ def problem(reference: Path) -> tuple[Mixture, list[Tensor]]:
     ],
 )
 @pytest.mark.parametrize("n", [50, 100, 200])
-def test_score_sde(name: str, sampler: PredictorCorrector, n: int, reference: Path, problem: tuple[Mixture, list[Tensor]]) -> None:
+def test_score_sde(
+    name: str, sampler: PredictorCorrector, n: int, reference: Path, problem: tuple[Mixture, list[Tensor]]
+) -> None:
     """Every state of the run but the last, which the library keeps noisy, and the mean it returns."""
     mixture, draws = problem
     arrays = load(reference / "core" / f"scoresde__{name}__vp.npz")

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from polyscore.noise import Recorded
 from polyscore.processes import EDM, VP, BetaTable, Cosine, Flow, GaussianProcess
+from polyscore.processes.clocks import LOG_SNR
 from polyscore.samplers import (
     DDIM,
     DDPM,
@@ -37,7 +38,6 @@ from polyscore.samplers import (
     UniPC,
     execute,
 )
-from polyscore.processes.clocks import LOG_SNR
 from polyscore.testing import GMMDenoiser, Mixture
 
 Case = dict[str, Any]

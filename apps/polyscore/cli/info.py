@@ -20,7 +20,7 @@ HELP = "say what a checkpoint, model folder or scheduler configuration is"
 
 # Modules with ``describe(path) -> Mapping | None``: what they know of a published checkpoint, or None if it is not
 # theirs.
-DESCRIBERS = ("polyscore.audio.upstream",)
+DESCRIBERS = ("polyscore.audio.upstream", "polyscore.graphs.upstream")
 
 Facts = Mapping[str, Any]
 

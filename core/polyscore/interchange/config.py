@@ -1,5 +1,4 @@
-"""Reading a diffusers scheduler_config.json: which fields a scheduler class has, their defaults, and errors that name the
-field.
+"""Reading a diffusers scheduler_config.json: the fields of a class, their defaults, and errors that name the field.
 
 A configuration is complete or not at all: a value this package does not reproduce is refused, a field no scheduler knows is
 refused, and a field that belongs to *another* scheduler is ignored, as diffusers ignores it (files are handed from class to
@@ -36,8 +35,8 @@ class SchedulerConfig:
     Attributes:
         name: diffusers' class name, such as "DDIMScheduler".
         fields: every argument of its constructor.
-        sigma_range: `sigma_min` and `sigma_max` of the file, which diffusers' sigma schedules read even where they are not
-        arguments.
+        sigma_range: `sigma_min` and `sigma_max` of the file, which diffusers' sigma schedules read even where they are no
+            arguments of the class.
     """
 
     name: str
@@ -79,8 +78,7 @@ class SchedulerConfig:
 
 
 def read_config(config: ConfigSource) -> SchedulerConfig:
-    """Read a dictionary, a scheduler_config.json, the folder that holds one (or a `scheduler` folder that does), or a
-    scheduler itself.
+    """Read a dictionary, a scheduler_config.json, its folder (or a pipeline's, with it in `scheduler`), or a live scheduler.
 
     Raises:
         ConfigError: no such file, no JSON object, no or an unknown `_class_name`, or a field that no scheduler knows.

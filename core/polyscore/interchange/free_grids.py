@@ -92,7 +92,7 @@ class FlowSteps(StepGrid):
     whole: bool = False
 
     def for_tokens(self, n: int) -> FlowSteps:
-        """This grid for a sequence of n image tokens: mu on the line from (base_tokens, base_shift) to (max_tokens, max_shift)."""
+        """This grid for n image tokens: mu on the line from (base_tokens, base_shift) to (max_tokens, max_shift)."""
         base, top, few, many = self.tokens
         return replace(self, mu=base + (n - few) * (top - base) / (many - few))
 

@@ -42,9 +42,9 @@ def indices(
     if not 1 <= n <= top:
         raise InputError(f"steps: {n}, expected 1..{top}, the length of the scheduler's table")
     if spacing == "linspace":
-        out = np.linspace(0, top - 1, points)[::-1][:n]
+        out: Array = np.linspace(0, top - 1, points, dtype=np.float64)[::-1][:n]
     elif spacing == "leading":
-        out = np.arange(points - 1, -1, -1)[:n] * float(top // points) + offset
+        out = np.arange(points - 1, -1, -1, dtype=np.float64)[:n] * (top // points) + offset
     else:
         out = np.round(np.arange(top, 0, -total / n)) - 1
     if len(out) != n:
@@ -58,12 +58,12 @@ def lay(layout: Layout, low: float, high: float, n: int, *, rho: float = 7.0) ->
     """n levels from `high` to `low`: Karras' with exponent rho, exponential, or the quantiles of Beta(0.6, 0.6)."""
     if not 0 < low <= high:
         raise ConfigError(f"sigma_min, sigma_max: {low:g}, {high:g}; expected 0 < sigma_min <= sigma_max")
-    ramp = np.linspace(0, 1, n)
+    ramp: Array = np.linspace(0, 1, n, dtype=np.float64)
     if layout == "karras":
         top, bottom = high ** (1 / rho), low ** (1 / rho)
-        return np.asarray((top + ramp * (bottom - top)) ** rho)
+        return np.asarray((top + ramp * (bottom - top)) ** rho, dtype=np.float64)
     if layout == "exponential":
-        return np.exp(np.linspace(math.log(high), math.log(low), n))
+        return np.asarray(np.exp(np.linspace(math.log(high), math.log(low), n)), dtype=np.float64)
     return low + beta_quantile(1 - ramp) * (high - low)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -108,7 +109,7 @@ class OrderedSinglestep(DPMSolverSinglestep):
 
     def block(self, b: Builder, nodes: Sequence[Node], *, on_grid: bool, noise: Number = 0.0) -> None:
         start, calls = nodes[0], list[int]()
-        for k, (at, to) in enumerate(zip(nodes[:-1], nodes[1:], strict=True)):
+        for k, (at, to) in enumerate(pairwise(nodes)):
             calls.append(b.call(at, form=self.form.remember(b.process, at)))
             if k == 0:
                 b.move(start, keep={0: 1.0}, into=1)

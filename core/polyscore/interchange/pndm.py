@@ -39,8 +39,7 @@ class _Transfer:
 
 @dataclass(frozen=True)
 class IndexPLMS:
-    """PNDM without Runge-Kutta steps, as latent diffusion uses it: the first step is made twice, then Adams-Bashforth to
-    order 4.
+    """PNDM without Runge-Kutta steps (latent diffusion): the first step is made twice, then Adams-Bashforth to order 4.
 
     Steps go from index i to i - N // n. The grid's second time is evaluated twice: once after a step of DDIM, whose output is
     averaged with the first for a new first step, and once in its own right.

@@ -26,8 +26,7 @@ class UnitTable(BetaTable):
 
     Attributes:
         last_abar: abar that the schedulers' table of levels has at its last index in place of the table's own: 2^-24 where
-        the SNR
-            ends at zero. That level may lie below the one before it.
+            the SNR ends at zero. That level may lie below the one before it.
     """
 
     last_abar: float | None = None

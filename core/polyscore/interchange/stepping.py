@@ -1,5 +1,6 @@
-"""One-call steps that diffusers' schedulers take and the step formula with eta does not: off-grid targets, other variances,
-and the re-noising steps of consistency models.
+"""One-call steps that the step formula with eta does not cover.
+
+Targets off the grid, other variances, and the re-noising steps of consistency models.
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ class StridedDDIM:
 
 @dataclass(frozen=True)
 class LargeVariance:
-    """Ancestral steps with the forward kernel's variance 1 - (a_t / a_u)^2 instead of the posterior's (Ho et al. 2020, arXiv
-    2006.11239).
+    """Ancestral steps with the forward kernel's variance 1 - (a_t / a_u)^2 instead of the posterior's.
 
+    It is DDPM's upper choice (Ho et al. 2020, arXiv 2006.11239).
     Nothing is added to the last step from the table's first entry (t <= quiet).
     """
 
@@ -107,8 +108,9 @@ class Renoise:
 
 @dataclass(frozen=True)
 class TrajectoryConsistency:
-    """Strategic stochastic sampling of TCD: DDIM to index floor((1 - eta) i_u), then noise up to i_u (Zheng et al. 2024,
-    arXiv 2402.19159).
+    """Strategic stochastic sampling of TCD: DDIM to index floor((1 - eta) i_u), then noise up to i_u.
+
+    Zheng et al. 2024 (arXiv 2402.19159).
 
     Attributes:
         eta: 0 is deterministic, 1 re-noises from clean data; the last step lands where it is.
@@ -133,7 +135,12 @@ class TrajectoryConsistency:
 
 @dataclass(frozen=True)
 class FlowAncestral:
-    """Euler-ancestral for a = 1 - s: down to s' = s_u (1 + (s_u / s_t - 1) eta), up again by the factor a_u / a' (ComfyUI's RF rule)."""
+    """Euler-ancestral for a = 1 - s: down to s' = s_u (1 + (s_u / s_t - 1) eta), up by a_u / a' (ComfyUI's RF rule).
+
+    Attributes:
+        eta: share of the step that is re-noised; 0 is Euler.
+        gain: factor of the noise.
+    """
 
     eta: float = 1.0
     gain: float = 1.0

@@ -46,7 +46,7 @@ def sigmoid_betas(n: int, start: float, end: float) -> tuple[float, ...]:
 
 
 def shifted_betas(betas: Sequence[float], scale: float, *, zero_snr: bool = False) -> tuple[float, ...]:
-    """The table whose abar is abar / (scale + (1 - scale) abar); with `zero_snr`, sqrt(abar) then ends at 0 and keeps its start."""
+    """The table whose abar is abar / (scale + (1 - scale) abar); `zero_snr`: sqrt(abar) then ends at 0, its start kept."""
     abar = torch.cumprod(1 - torch.tensor(betas, dtype=torch.float64), 0)
     abar = abar / (scale + (1 - scale) * abar)
     if zero_snr:

@@ -57,7 +57,9 @@ def quadratic(process: GaussianProcess, n: int) -> Tensor:
 
 def cosine(process: GaussianProcess, n: int) -> Tensor:
     """t_i = 1 - cos(pi/2 (1 - i/n)): fine steps near the data, coarse near the noise."""
-    return 1 - torch.cos(_line(1, 0, n + 1) * (math.pi / 2))
+    times = 1 - torch.cos(_line(1, 0, n + 1) * (math.pi / 2))
+    times[0] = 1.0  # cos(pi / 2) is not quite 0 in floating point
+    return times
 
 
 def leading_one(process: GaussianProcess, n: int) -> Tensor:

@@ -20,7 +20,7 @@ from polyscore.processes import Product
 from polyscore.processes.grids import Grid
 from polyscore.samplers.builder import Solver
 from polyscore.samplers.leafwise import Leafwise
-from polyscore.samplers.plan import Plan, Row, Stage
+from polyscore.samplers.plan import Plan, Stage
 from polyscore.samplers.stepper import Run, Stepper
 from polyscore.state import NONE, Given, State, leaf_given
 
@@ -162,27 +162,31 @@ def _step_through(stepper: Any, run: Run, x: State) -> Iterator[Frame]:
 class _Leaf:
     """The registers and the remembered predictions of one leaf while its plan runs."""
 
-    __slots__ = ("given", "history", "law", "name", "plan", "registers", "stages")
+    __slots__ = ("given", "history", "law", "name", "plan", "registers", "stages", "zero")
 
     def __init__(self, name: str, plan: Plan | None, x: Tensor, law: Any, given: Given) -> None:
         self.name, self.plan, self.law, self.given = name, plan, law, given
         self.stages = _materialise(plan, x) if plan else ()
         self.registers = [x] * (plan.registers if plan else 1)
         self.history: list[Tensor] = []
+        self.zero = x.new_zeros(())
 
     def remember(self, stage: Stage, x0: Tensor, eps: Tensor | None, keep: int) -> None:
         x, y = self.registers[stage.read], self.given.y
         if eps is not None:
             a, b, s = stage.level
-            x = _add(_add(_times(x0, a), s, eps), 0.0 if y is None else b, y)
+            x = _add(_add(_times(x0, a, self.zero), s, eps), 0.0 if y is None else b, y)
             self.registers[stage.read] = x
         cx, cd, cy = stage.form
-        h = _times(x0, cd)
+        h = _times(x0, cd, self.zero)
         h = _add(_add(h, cx, x), 0.0 if y is None else cy, y)
         self.history = [h, *self.history[: keep - 1]]
 
     def write(self, stage: Stage, source: Noise) -> None:
-        out = _combine(_combine(None, stage.states, self.registers), stage.preds, self.history)
+        out: Tensor | None = None
+        for row, values in ((stage.states, self.registers), (stage.preds, self.history)):
+            for k, coef in row:
+                out = _times(values[k], coef, self.zero) if out is None else _add(out, coef, values[k])
         if out is None:
             out = torch.zeros_like(self.registers[stage.write])
         if self.given.y is not None:
@@ -256,18 +260,13 @@ def _zero(coef: Any) -> bool:
     return isinstance(coef, float) and coef == 0.0
 
 
-def _times(x: Tensor, coef: Any) -> Tensor:
-    out: Tensor = x if isinstance(coef, float) and coef == 1.0 else x * coef
-    return out
+def _times(x: Tensor, coef: Any, zero: Tensor) -> Tensor:
+    if not isinstance(coef, float):
+        return x * coef
+    return x if coef == 1.0 else torch.add(zero, x, alpha=coef)  # half the price of a product with a number
 
 
 def _add(out: Tensor, coef: Any, x: Any) -> Tensor:
     if isinstance(coef, float):
         return out if coef == 0.0 else torch.add(out, x, alpha=coef)
-    return out + _times(x, coef)
-
-
-def _combine(out: Tensor | None, row: Row, values: Sequence[Tensor]) -> Tensor | None:
-    for k, coef in row:
-        out = _times(values[k], coef) if out is None else _add(out, coef, values[k])
-    return out
+    return out + x * coef

@@ -102,7 +102,7 @@ class ScalarMixtureDenoiser:
     def __call__(self, x: Tensor, t: LeafTime, given: Given) -> Prediction:
         z, a, s = _centred(self.process, x, t, given)
         weights, means, variances = self._parts(x)
-        seen, rest = a**2 * variances + s**2, z[..., None] - a * means
+        seen, rest = (a**2 * variances + s**2).clamp(min=1e-300), z[..., None] - a * means  # 0 where a bridge starts
         share = torch.softmax(weights.log() - 0.5 * (rest**2 / seen + seen.log()), -1)
         return Prediction((share * (means + a * variances / seen * rest)).sum(-1))
 

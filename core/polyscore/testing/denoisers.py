@@ -85,7 +85,7 @@ def _check_gradient(denoiser: Any, x: State, t: float, given: Given, name: str) 
         along = torch.stack([(g.conj() * part).real.sum() for g, part in zip(gradients, parts, strict=True)]).sum()
         h = 1e-6
         with torch.no_grad():
-            up, down = (loss(map_state(lambda leaf, k=k: leaf * (1 + k), x)) for k in (h, -h))  # type: ignore[misc]
+            up, down = (loss(map_state(lambda leaf, k=k: leaf * (1 + k), x)) for k in (h, -h))
         bound = 1e-5 * (1 + float(value.detach()) + float(along.abs()))
         close(along, (up - down) / (2 * h), bound, f"{name}: gradient against finite differences")
 

@@ -67,8 +67,8 @@ def check_sampler(
         process: default VP.
         compiled: check torch.compile(fullgraph=True) of a plan.
         steps: how many steps the short runs make, for samplers that need many.
-        batch_tolerance: how far a sample may depend on its batch; above 0 only for samplers that choose steps for the whole batch,
-            whose gradients, at fixed steps, may then also differ by ten times as much from finite differences.
+        batch_tolerance: how far a sample may depend on its batch; above 0 only for samplers that choose steps for the whole
+            batch, whose gradients, at fixed steps, may then also differ by ten times as much from finite differences.
         shift_tolerance: error allowed in the shift by y; above rounding for samplers that discretise y's drift or adapt to it.
         mapping: False for samplers that refuse mapping states.
 

@@ -35,7 +35,9 @@ from polyscore.graphs.methods import Settings
 from polyscore.graphs.networks import PropertyRegressor, ScoreNetworkA, ScoreNetworkX, ScoreNetworkXGMH
 from polyscore.graphs.processes import graph_process
 from polyscore.graphs.published import PUBLISHED, PublishedData
+from polyscore.hub.kinds import pickle_words
 from polyscore.hub.pickles import read_pickle
+from polyscore.hub.kinds import pickle_words
 from polyscore.processes import VE, VP, GaussianProcess, SubVP
 
 __all__ = ["Published", "Weights", "describe", "read", "read_regressor"]
@@ -111,12 +113,23 @@ def read_regressor(path: str | os.PathLike[str]) -> PropertyRegressor:
     return regressor.eval()
 
 
-def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a checkpoint of GDSS is, in words and numbers.
+def describe(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """What the checkpoint at `path` is, in words and numbers; None if it is not one of these projects' originals.
 
     Raises:
-        CheckpointError: it is none, or cannot be read.
+        CheckpointError: it looks like one and cannot be read.
     """
+    words = pickle_words(Path(path)) if Path(path).is_file() else set()
+    if {"model_config", "params", "state_dict", "max_feat_num"} <= words and "params_x" not in words:
+        regressor = read_regressor(path)
+        return {
+            "kind": "mood",
+            "what": "a property regressor of MOOD (SeulLee05/MOOD), for molecules",
+            "parameters": sum(p.numel() for p in regressor.parameters()),
+            "nodes": regressor.max_node_num,
+        }
+    if not {"model_config", "params_x", "params_adj", "x_state_dict"} <= words:
+        return None
     published = read(path)
     process: Any = published.denoiser.process
     return {

@@ -83,7 +83,7 @@ def spread(images: Tensor, labels: Tensor) -> Tensor:
         InputError: a class with fewer than two images.
     """
     found = []
-    for label in labels.unique().tolist():
+    for label in sorted(set(labels.tolist())):
         members = images[labels == label].flatten(1).double()
         if len(members) < 2:
             raise InputError(f"spread: class {label} has {len(members)} image, expected two or more of each")

@@ -54,8 +54,8 @@ class DiffusersDenoiser(nn.Module):
         network: a diffusers model, or any callable of that form.
         process: the process it was trained on, in the coordinates of the state to be sampled.
         prediction_type: diffusers' name for what it predicts, or a `Readout` that says everything.
-        timesteps: time -> timestep; default N t - 1 (tables) or 1000 t (flows). `grid.clock(process, n)` of `from_diffusers` gives
-            exactly what the scheduler gives in a run of n steps.
+        timesteps: time -> timestep; default N t - 1 (tables) or 1000 t (flows). `grid.clock(process, n)` of `from_diffusers`
+            gives exactly what the scheduler gives in a run of n steps.
     """
 
     def __init__(

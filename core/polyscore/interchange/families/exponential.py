@@ -154,7 +154,7 @@ def dpm_multistep(config: SchedulerConfig) -> Scheduler:
 def dpm_singlestep(config: SchedulerConfig) -> Scheduler:
     """DPMSolverSinglestepScheduler."""
     order = order_of(config)
-    form, rule = dpm_form(config, order)
+    form, _ = dpm_form(config, order)
     if config["algorithm_type"] == "sde-dpmsolver":
         raise config.refuse("algorithm_type", "expected dpmsolver, dpmsolver++ or sde-dpmsolver++")
     if config["thresholding"] and _in_noise(config):

@@ -93,7 +93,7 @@ def _images_in(folder: Path) -> list[Path]:
 
 
 class ImageFiles(Dataset[dict[str, Any]]):
-    """Elements `{"x0": (C, size, size), "cond": label}`, without `cond` where there are no classes; if wanted, all mirrored too."""
+    """Elements `{"x0": (C, size, size), "cond": label}`, without `cond` where there are no classes; mirrored too, if wanted."""
 
     def __init__(
         self, files: Sequence[Path], labels: Sequence[int] | None, size: int, *, channels: int = 3, mirror: bool = False
@@ -151,7 +151,7 @@ class FolderOfImages(LightningDataModule):
         self._found: Found | None = None
 
     def setup(self, stage: str = "fit") -> None:
-        """Find the images and read each once, so that a damaged one is known before the training, not in the middle."""
+        """Find the images and read each once, so that a damaged one is known before the training."""
         if self._found is not None:
             return
         self._found = find_images(self.root)

@@ -20,7 +20,7 @@ class TimeAndClass(nn.Module):
     means "no class", and is used where none is given.
 
     Raises:
-        InputError: labels that are not (B,), or not in 0..classes (seen on the CPU only: elsewhere looking would wait for the device).
+        InputError: labels that are not (B,), or not in 0..classes (checked on the CPU only: elsewhere it would wait).
     """
 
     def __init__(self, width: int, classes: int = 0, *, scale: float = 1000.0) -> None:

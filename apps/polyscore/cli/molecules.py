@@ -1,0 +1,350 @@
+"""``polyscore molecules -n 100 -o OUT``: draw molecules, with the files chemists open and numbers they can trust.
+
+``OUT`` becomes a folder with ``molecules.csv``, ``.smi`` and ``.sdf`` (with conformers), ``grid.png``, ``trajectory.gif``,
+``report.json`` and ``shards/``, the parts as they were finished. Candidate i draws from seed + i alone. Where molecules must meet
+conditions (``--max-ring``, ``--target``, ``--scaffold``), candidates are drawn until n meet them. A run that was stopped keeps
+what is finished and goes on with ``--resume``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from polyscore.cli import flags
+from polyscore.cli.console import say, track
+from polyscore.cli.report import Report, mean, share
+from polyscore.errors import InputError
+
+if TYPE_CHECKING:
+    from polyscore.graphs import GraphGenerator
+    from polyscore.graphs.chem import Outcome
+    from polyscore.graphs.chem.scaffold import Scaffold
+    from polyscore.training.shards import Shards
+
+__all__ = ["HELP", "Candidate", "add_arguments", "run"]
+
+HELP = "draw molecules (GDSS checkpoints or own models), as SMILES, SDF, table and pictures"
+
+_GRID = 64  # molecules in the picture
+_FRAMES = 24  # of the animation
+_COLUMNS = ("smiles", "inchikey", "seed", "atoms", "valid_before_correction", "corrected", "charge", "fragments")
+_PROPERTIES = ("qed", "logp", "sa", "mw", "tpsa", "largest_ring", "pains", "brenk")
+_COMPARED = ("novel", "nearest_tanimoto")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One graph that was drawn: its number, its size, and what became of it."""
+
+    number: int
+    size: int
+    outcome: Outcome
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How many of what, by which model, and where to."""
+    flags.add(
+        parser,
+        "model",
+        "out",
+        "seed",
+        "preset",
+        "sampler",
+        "steps",
+        "device",
+        "threads",
+        "batch_size",
+        "report",
+        "quiet",
+        model={"required": True, "help": "a shipped model (see `polyscore models`), a saved one, or a GDSS .pth"},
+        out={"required": True, "metavar": "DIR", "help": "folder for the files"},
+        preset={
+            "choices": ("fast", "exact"),
+            "default": "fast",
+            "help": "exact: as published; fast: fewer network calls, chosen by measurement (default: fast)",
+        },
+        sampler={"help": "pc, s4, ancestral, multistep, multistep-sde or flow (default: the preset's)"},
+        steps={"help": "steps of the sampler (default: the preset's)"},
+        batch_size={"default": 64, "help": "molecules at a time, and in one part of the output (default: 64)"},
+        report={"help": "where the report goes (default: report.json in the folder)"},
+    )
+    parser.add_argument("-n", "--count", type=flags.whole(1), default=100, metavar="N", help="number of molecules (default: 100)")
+    parser.add_argument("--size", metavar="N|A-B", help="heavy atoms to draw with (default: as in the training molecules)")
+    parser.add_argument("--scaffold", metavar="SMILES|SMARTS", help="a part that every molecule contains")
+    parser.add_argument("--max-ring", type=flags.whole(3), metavar="K", help="no ring of more than K atoms")
+    parser.add_argument(
+        "--target", metavar="TEXT", help='conditions on properties, such as "qed>0.6, logp<=3" (qed logp sa mw tpsa ring)'
+    )
+    parser.add_argument(
+        "--tries",
+        type=flags.whole(1),
+        default=20,
+        metavar="N",
+        help="candidates per molecule where there are conditions (default: 20)",
+    )
+    parser.add_argument(
+        "--reference", type=Path, metavar="FILE.smi", help="training molecules: novelty, similarity and NSPDK to them"
+    )
+    parser.add_argument("--no-pictures", action="store_true", help="leave out grid.png, trajectory.gif and the conformers")
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Draw what is missing, then write the files; after Ctrl-C with what is finished."""
+    flags.threads(args.threads)
+    from polyscore.graphs import GraphGenerator, chem  # noqa: F401  - a missing rdkit is told before anything is drawn
+    from polyscore.graphs.chem.conditions import parse_conditions
+    from polyscore.graphs.chem.files import read_smiles
+    from polyscore.graphs.chem.scaffold import Scaffold
+    from polyscore.graphs.chem.scores import Reference
+
+    args.report = args.report or args.out / "report.json"
+    conditions = parse_conditions(args.target) if args.target else ()
+    reference = Reference(read_smiles(args.reference)) if args.reference else None
+    device = flags.device(args.device)
+    model = GraphGenerator.from_pretrained(args.model, device=device)
+    if not model.atoms:
+        raise InputError(f"--model {args.model} draws graphs without atoms; expected a model of molecules")
+    scaffold = Scaffold.of(args.scaffold, model.atoms) if args.scaffold else None
+    work = _Work(args, model, _between(args.size, model, scaffold), scaffold, conditions)
+    shards = _shards(args, work)
+    with Report("molecules", args) as report:
+        report.device, report.nfe = str(device), work.method.nfe
+        say(f"{args.model} on {device}: {work.method}", quiet=args.quiet)
+        stopped: BaseException | None = None
+        try:
+            for _ in track(work.accepted(shards), "drawing", total=args.count, quiet=args.quiet):
+                pass
+        except KeyboardInterrupt as interrupt:
+            stopped = interrupt
+        _write(args, work, report, reference)
+        if stopped is not None:
+            raise stopped
+        found = len(work.kept)
+        if found < args.count:
+            tried = len(work.candidates)
+            report.add(None, None, status="failed", error=f"{found} of {args.count} molecules: {tried} candidates met no more")
+            say(f"only {found} of {tried} candidates meet the conditions; more --tries, or others", quiet=args.quiet)
+        say(f"{found} molecules: {args.out}", quiet=args.quiet)
+    return report.exit_code
+
+
+class _Work:
+    """Draws candidates, keeps those that meet the conditions, and counts what it costs."""
+
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        model: GraphGenerator,
+        between: tuple[int, int] | None,
+        scaffold: Scaffold | None,
+        conditions: Any,
+    ) -> None:
+        self.args, self.model, self.between, self.scaffold, self.conditions = args, model, between, scaffold, conditions
+        self.method = model.method(preset=args.preset, sampler=args.sampler, steps=args.steps)
+        self.candidates: list[Candidate] = []
+        self.kept: list[Candidate] = []
+        self.values: dict[int, dict[str, float]] = {}
+        self.drawn = 0
+        self.cpu = 0.0
+
+    @property
+    def total(self) -> int:
+        """Candidates at most."""
+        free = self.args.max_ring is None and not self.conditions and self.scaffold is None
+        return int(self.args.count * (1 if free else self.args.tries))
+
+    def accepted(self, shards: Shards) -> Iterator[Candidate]:
+        """Candidates that meet the conditions, in the order of their seeds, until there are enough."""
+        for shard in range(len(shards)):
+            if not shards.path(shard).exists():
+                self._draw(shards, shard)
+            for candidate in self._read(shards, shard):
+                if len(self.kept) == self.args.count:
+                    return
+                self.candidates.append(candidate)
+                if self._meets(candidate):
+                    self.kept.append(candidate)
+                    yield candidate
+
+    def _draw(self, shards: Shards, shard: int) -> None:
+        import torch
+
+        seeds = [self.args.seed + i for i in shards.items(shard)]
+        started = time.process_time()
+        sizes = self.model.draw_sizes(seeds, between=self.between)
+        graphs = self.model.sample(
+            sizes,
+            seed=seeds,
+            preset=self.args.preset,
+            sampler=self.args.sampler,
+            steps=self.args.steps,
+            batch_size=min(self.args.batch_size, 32) if self.model.nodes > 16 else self.args.batch_size,
+            around=self.scaffold.around if self.scaffold else None,
+        )
+        graphs = self.scaffold.put(graphs) if self.scaffold else graphs
+        self.cpu += time.process_time() - started
+        self.drawn += len(seeds)
+        wide = graphs.padded(self.model.nodes)
+        shards.write(shard, {"x": wide.x.float(), "adj": wide.adj.float(), "size": torch.tensor(sizes)})
+
+    def _read(self, shards: Shards, shard: int) -> Iterator[Candidate]:
+        from polyscore.graphs import Graphs
+        from polyscore.graphs.batch import mask_of
+        from polyscore.graphs.chem import decode, outcome
+
+        part = shards.read(shard)
+        graphs = Graphs(part["x"], part["adj"], mask_of(part["size"], self.model.nodes))
+        sizes = graphs.sizes
+        for number, size, graph in zip(shards.items(shard), sizes, decode(graphs, self.model.atoms), strict=True):
+            yield Candidate(number, size, outcome(graph))
+
+    def _meets(self, candidate: Candidate) -> bool:
+        from polyscore.graphs.chem.properties import largest_ring, properties
+
+        mol = candidate.outcome.fragment
+        if mol is None:
+            return self.total == self.args.count  # nothing was asked for: what cannot be read is reported
+        if self.args.max_ring is not None and largest_ring(mol) > self.args.max_ring:
+            return False
+        if self.scaffold is not None and not self.scaffold.in_molecule(mol):
+            return False
+        if self.conditions:
+            self.values[candidate.number] = properties(mol)
+            return all(condition(self.values[candidate.number]) for condition in self.conditions)
+        return True
+
+
+def _between(text: str | None, model: GraphGenerator, scaffold: Scaffold | None) -> tuple[int, int] | None:
+    low, high = 1, model.nodes
+    if text is not None:
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", text.strip())
+        if match is None or int(match[1]) > int(match[2] or match[1]):
+            raise InputError(f"--size {text}: expected a number of atoms, or two such as 7-9")
+        low, high = int(match[1]), int(match[2] or match[1])
+    if scaffold is not None:
+        if scaffold.size > high:
+            raise InputError(f"--scaffold has {scaffold.size} atoms; expected at most {high}")
+        low = max(low, scaffold.size)
+    model.draw_sizes([0], between=(low, high))  # says now what is wrong with them
+    return None if text is None and scaffold is None else (low, high)
+
+
+def _shards(args: argparse.Namespace, work: _Work) -> Shards:
+    from polyscore.training.shards import Shards
+
+    names = ("seed", "preset", "sampler", "steps", "size", "scaffold")
+    settings = {"model": str(args.model), **{name: getattr(args, name) for name in names}}
+    shards = Shards(args.out / "shards", work.total, args.batch_size, settings)
+    if not args.resume and shards.folder.exists():
+        raise InputError(f"{args.out} holds molecules already; --resume goes on with them, or give another --out")
+    shards.create()
+    return shards
+
+
+def _write(args: argparse.Namespace, work: _Work, report: Report, reference: Any) -> None:
+    from polyscore.graphs.chem import files
+
+    kept = [candidate for candidate in work.kept if candidate.outcome.fragment is not None]
+    mols = [candidate.outcome.fragment for candidate in kept]
+    smiles = [candidate.outcome.smiles for candidate in kept]
+    rows = _rows(args, work, kept, reference)
+    columns = (*_COLUMNS, *_PROPERTIES, *(_COMPARED if reference else ()))
+    files.write_csv(args.out / "molecules.csv", rows, columns)
+    files.write_smiles(args.out / "molecules.smi", smiles)
+    if mols and not args.no_pictures:
+        files.write_sdf(args.out / "molecules.sdf", mols, smiles, seed=args.seed)
+        files.write_grid(args.out / "grid.png", mols[:_GRID], smiles[:_GRID])
+        _animate(args, work, kept[0])
+    for row in rows:
+        report.add(f"molecule {row['seed']}", str(args.out / "molecules.csv"), smiles=row["smiles"])
+    for candidate in work.kept:
+        if candidate.outcome.fragment is None:
+            name = f"molecule {args.seed + candidate.number}"
+            report.add(name, None, status="failed", error="no atoms, or no fragment that RDKit reads")
+    report.metrics = _metrics(work, mols, smiles, rows, reference)
+
+
+def _rows(args: argparse.Namespace, work: _Work, kept: list[Candidate], reference: Any) -> list[dict[str, Any]]:
+    from rdkit import Chem, rdBase
+
+    from polyscore.graphs.chem.properties import alerts, properties
+
+    rows = []
+    for candidate in kept:
+        found, mol = candidate.outcome, candidate.outcome.fragment
+        with rdBase.BlockLogs():
+            key = Chem.MolToInchiKey(mol)
+        row = {
+            "smiles": found.smiles,
+            "inchikey": key,
+            "seed": args.seed + candidate.number,
+            "atoms": mol.GetNumAtoms(),
+            "valid_before_correction": int(found.valid),
+            "corrected": int(found.corrected),
+            "charge": Chem.GetFormalCharge(mol),
+            "fragments": found.fragments,
+            **(work.values.get(candidate.number) or properties(mol)),
+            **{name: int(value) for name, value in alerts(mol).items()},
+        }
+        rows.append({name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()})
+    if reference:
+        similar = reference.nearest([candidate.outcome.fragment for candidate in kept])
+        for row, value in zip(rows, similar, strict=True):
+            row.update(novel=int(row["smiles"] not in reference.smiles), nearest_tanimoto=round(value, 4))
+    return rows
+
+
+def _metrics(work: _Work, mols: list[Any], smiles: list[str], rows: list[dict[str, Any]], reference: Any) -> dict[str, Any]:
+    """Validities of all candidates; everything else of the molecules that are given out."""
+    from rdkit import rdBase
+
+    outcomes = [candidate.outcome for candidate in work.candidates]
+    n = len(outcomes)
+    metrics: dict[str, Any] = {"candidates": n, "molecules": len(mols), "rdkit": rdBase.rdkitVersion}
+    if n:
+        metrics |= {
+            "validity_without_correction": share(sum(o.valid for o in outcomes), n),
+            "validity": share(sum(o.fragment is not None for o in outcomes), n),
+            "validity_strict": share(sum(o.strict for o in outcomes), n),
+            "charged": share(sum(o.charged > 0 for o in outcomes), n),
+            "connected": share(sum(o.fragments == 1 for o in outcomes), n),
+        }
+    if work.drawn:
+        metrics["cpu_seconds_per_molecule"] = work.cpu / work.drawn
+    if mols:
+        metrics["uniqueness"] = share(len(set(smiles)), len(smiles))
+        metrics |= {name: mean([float(row[name]) for row in rows]) for name in _PROPERTIES[:6]}
+        metrics |= {name: share(sum(row[name] for row in rows), len(rows)) for name in _PROPERTIES[6:]}
+    if mols and reference:
+        distinct = set(smiles)
+        metrics["novelty"] = share(len(distinct - reference.smiles), len(distinct))
+        metrics["nspdk"] = reference.nspdk(mols)
+    return metrics
+
+
+def _animate(args: argparse.Namespace, work: _Work, candidate: Candidate) -> None:
+    """What the model sees in the noise, step by step, for the first molecule."""
+    from polyscore.graphs import Graphs
+    from polyscore.graphs.batch import mask_of
+    from polyscore.graphs.chem import decode, files
+    from polyscore.graphs.chem.decode import outcome
+
+    around = work.scaffold.around if work.scaffold else None
+    frames = work.model.trajectory(work.method, [candidate.size], [args.seed + candidate.number], around=around)
+    every, pictures = max(1, work.method.steps // _FRAMES), []
+    mask = mask_of([candidate.size], candidate.size)
+    for frame in frames:
+        if frame.i % every == 0:
+            state = {name: value.float().cpu() for name, value in frame.prediction.x0.items()}
+            [graph] = decode(Graphs.of(state, mask), work.model.atoms)
+            if graph.atoms:
+                pictures.append(files.draw(outcome(graph).mol, f"t = {frame.t:.2f}"))
+    pictures.append(files.draw(candidate.outcome.fragment, candidate.outcome.smiles))
+    files.write_gif(args.out / "trajectory.gif", pictures)

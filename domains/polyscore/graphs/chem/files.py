@@ -1,0 +1,109 @@
+"""Files of molecules: tables, structures with coordinates, pictures. Each appears whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from rdkit import Chem, rdBase
+from rdkit.Chem import AllChem
+from rdkit.Chem.Draw import rdMolDraw2D
+
+from polyscore.errors import InputError
+from polyscore.hub import atomic_path
+
+__all__ = ["draw", "read_smiles", "write_csv", "write_gif", "write_grid", "write_sdf", "write_smiles"]
+
+
+def read_smiles(path: Path) -> list[str]:
+    """The first word of every line; a first line that is no SMILES, such as "smiles", is a title.
+
+    Raises:
+        InputError: no such file, no text, or no molecules.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text ({error}); expected one SMILES a line") from error
+    words = [line.replace(",", " ").split()[0] for line in lines if line.strip(" ,\t")]
+    with rdBase.BlockLogs():
+        if words and Chem.MolFromSmiles(words[0]) is None:
+            words = words[1:]
+    if not words:
+        raise InputError(f"{path}: holds no molecules; expected one SMILES a line")
+    return words
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """One row a molecule."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_smiles(path: Path, smiles: Sequence[str]) -> None:
+    """One SMILES a line."""
+    with atomic_path(path) as temporary:
+        temporary.write_text("".join(f"{text}\n" for text in smiles), encoding="utf-8")
+
+
+def write_sdf(path: Path, mols: Sequence[Chem.Mol], names: Sequence[str], *, seed: int = 0) -> int:
+    """Conformers by ETKDG (Riniker and Landrum 2015) relaxed with MMFF94; returns how many got one, the others lie flat."""
+    count = 0
+    with atomic_path(path) as temporary, rdBase.BlockLogs(), Chem.SDWriter(str(temporary)) as writer:
+        for mol, name in zip(mols, names, strict=True):
+            full = Chem.AddHs(mol)
+            settings = AllChem.ETKDGv3()  # type: ignore[attr-defined]
+            settings.randomSeed = seed
+            settings.maxIterations = 20
+            if AllChem.EmbedMolecule(full, settings) == 0:  # type: ignore[attr-defined]
+                count += 1
+                if AllChem.MMFFHasAllMoleculeParams(full):  # type: ignore[attr-defined]
+                    AllChem.MMFFOptimizeMolecule(full)  # type: ignore[attr-defined]
+            else:
+                AllChem.Compute2DCoords(full)  # type: ignore[attr-defined]
+            full.SetProp("_Name", name)
+            writer.write(full)
+    return count
+
+
+def draw(mol: Chem.Mol, legend: str = "", *, size: int = 220) -> Image.Image:
+    """A picture; what has no right valences is drawn as it is."""
+    canvas = rdMolDraw2D.MolDraw2DCairo(size, size)
+    with rdBase.BlockLogs():
+        plain = Chem.Mol(mol)
+        plain.UpdatePropertyCache(strict=False)
+        with contextlib.suppress(Chem.KekulizeException):
+            Chem.Kekulize(plain, clearAromaticFlags=True)
+        AllChem.Compute2DCoords(plain)  # type: ignore[attr-defined]
+        canvas.drawOptions().prepareMolsBeforeDrawing = False
+        canvas.DrawMolecule(plain, legend=legend)
+    canvas.FinishDrawing()
+    return Image.open(io.BytesIO(canvas.GetDrawingText())).convert("RGB")
+
+
+def write_grid(path: Path, mols: Sequence[Chem.Mol], legends: Sequence[str], *, columns: int = 8) -> None:
+    """Pictures side by side."""
+    pictures = [draw(mol, legend) for mol, legend in zip(mols, legends, strict=True)]
+    side = pictures[0].width
+    columns = min(columns, len(pictures))
+    page = Image.new("RGB", (columns * side, math.ceil(len(pictures) / columns) * side), "white")
+    for i, picture in enumerate(pictures):
+        page.paste(picture, (i % columns * side, i // columns * side))
+    with atomic_path(path) as temporary:
+        page.save(temporary)
+
+
+def write_gif(path: Path, frames: Sequence[Image.Image], *, milliseconds: int = 150) -> None:
+    """An animation that waits on its last frame."""
+    first, *rest = frames
+    times = [milliseconds] * (len(frames) - 1) + [2000]
+    with atomic_path(path) as temporary:
+        first.save(temporary, save_all=True, append_images=rest, duration=times, loop=0)
