@@ -72,7 +72,7 @@ Save = Callable[[dict[str, Any]], Path]
 
 
 def weights_of(path: Path, weights: Any) -> list[Tensor]:
-    return list(upstream.read(path, weights=weights).denoiser.network.parameters())
+    return list(upstream.read(path, weights=weights).model.network.parameters())
 
 
 def equal(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> bool:
@@ -102,30 +102,30 @@ def test_reading_leaves_the_global_random_state_alone(save: Save) -> None:
 
 def test_defaults_of_old_files_and_values_of_new_ones(save: Save) -> None:
     old = upstream.read(save(content()))
-    assert old.denoiser.process == OUVE(theta=1.5, sigma_min=0.05, sigma_max=0.5)
+    assert old.model.process == OUVE(theta=1.5, sigma_min=0.05, sigma_max=0.5)
     assert old.codec == SpectrogramCodec()
     assert (old.sample_rate, old.frame_padding, old.t_eps, old.steps) == (16000, "zeros", 0.03, 30)
-    assert (old.denoiser.predicts, old.denoiser.c_out) == ("score", "-1")
+    assert (old.model.predicts, old.model.c_out) == ("score", "-1")
     settings: dict[str, Any] = {
         "theta": 2.0, "sigma_min": 0.1, "sigma_max": 1.0, "n_fft": 1534, "hop_length": 384, "window": "sqrthann",
         "spec_factor": 0.065, "spec_abs_exponent": 0.667, "t_eps": 0.01, "N": 50,
     }  # fmt: skip
     new = upstream.read(save(content(backbone="ncsnpp_48k", **settings)))
-    assert new.denoiser.process == OUVE(theta=2.0, sigma_min=0.1, sigma_max=1.0)
+    assert new.model.process == OUVE(theta=2.0, sigma_min=0.1, sigma_max=1.0)
     assert new.codec == SpectrogramCodec(1534, 384, window="sqrthann", exponent=0.667, factor=0.065)
     assert (new.sample_rate, new.frame_padding, new.t_eps, new.steps) == (48000, "reflect", 0.01, 50)
-    assert isinstance(new.denoiser.network, NCSNpp)
-    assert (new.denoiser.network.pyramid, new.denoiser.network.divide_by_time) == ("none", "output")
+    assert isinstance(new.model.network, NCSNpp)
+    assert (new.model.network.pyramid, new.model.network.divide_by_time) == ("none", "output")
 
 
 def test_a_bridge(save: Save) -> None:
     bridge = upstream.read(save(content(backbone="ncsnpp_v2", sde="sbve", loss_type="data_prediction", k=2.0, c=0.3)))
-    assert bridge.denoiser.process == VEBridge(k=2.0, c=0.3, regulariser=1e-8)
-    assert (bridge.denoiser.predicts, bridge.steps, bridge.frame_padding) == ("x0", 50, "reflect")
+    assert bridge.model.process == VEBridge(k=2.0, c=0.3, regulariser=1e-8)
+    assert (bridge.model.predicts, bridge.steps, bridge.frame_padding) == ("x0", 50, "reflect")
     x, y = (torch.randn(1, 1, 8, 4, dtype=torch.complex64, generator=torch.Generator().manual_seed(i)) for i in (0, 1))
     with torch.no_grad():
         expected = network(2, divide_by_time="never")(torch.cat([x, y], 1), torch.tensor([0.4]))
-        assert torch.equal(bridge.denoiser(x, 0.4, Given(y=y)).x0, expected)
+        assert torch.equal(bridge.model(x, 0.4, Given(y=y)).x0, expected)
 
 
 @pytest.mark.parametrize("loss", ["score_matching", "denoiser", "data_prediction"])
@@ -157,9 +157,9 @@ def test_every_parameterisation_follows_its_formula(save: Save, loss: str, scali
         "denoiser": (out - x) / sigma**2,
         "data_prediction": -(x - a * (c_skip * x + c_out * out) - b * y) / sigma**2,
     }[loss]
-    found = read.denoiser.score(x, t, Given(y=y))
+    found = read.model.score(x, t, Given(y=y))
     assert (found - score).abs().max() < 1e-4 * score.abs().max()
-    x0 = read.denoiser(x, t, Given(y=y)).x0
+    x0 = read.model(x, t, Given(y=y)).x0
     # x0 holds sigma^2 score beside numbers of order 1, so float32 leaves less of a small score
     assert (OUVE().score(x, x0, t, given=Given(y=y)) - score).abs().max() < 1e-3 * score.abs().max()
 

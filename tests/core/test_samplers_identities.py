@@ -137,7 +137,7 @@ def test_bridge_samplers_are_the_generic_step(eta: float) -> None:
 def test_mr_sampler_falls_out_of_z(process: GaussianProcess, eta: float) -> None:
     """MR Sampler with data prediction, order 2, for mean-reverting SDEs (Li et al. 2025, arXiv 2502.07856), written in x."""
     denoiser = ScalarMixtureDenoiser(process)
-    x, past = X, []
+    x, past = X, list[tuple[Tensor, float]]()
     for k, (t, u) in enumerate(pairwise(TIMES)):
         (a, b, s), (au, bu, su) = process.coefs_of(t), process.coefs_of(u)
         x0, now = denoiser(x, t, GIVEN).x0, float(torch.log(a / s))

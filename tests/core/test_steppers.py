@@ -10,25 +10,21 @@ import pytest
 import torch
 from tests.core.linear import Basis, JointGaussian, law
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from polyscore.denoisers import Prediction
 from polyscore.errors import InputError
-from polyscore.noise import Masked, Normal, Recorded, Seeded, Symmetric
+from polyscore.noise import Masked, Normal, Recorded, Symmetric
 from polyscore.processes import OUVE, VE, VP, Flow, GaussianProcess, Product, ShortestPath, VEBridge, grids
 from polyscore.samplers import (
     DDIM,
     DDPM,
-    RK45,
     Ancestral,
     AnnealedLangevin,
     Heun,
     Langevin,
     Leafwise,
     PredictorCorrector,
-    RePaint,
     ReverseDiffusion,
-    Run,
     ScoreSDEAncestral,
     per_count,
     per_interval,
@@ -399,53 +395,3 @@ def test_leafwise_predictors_and_correctors_are_those_of_the_leaves() -> None:
     for name, process in processes.items():
         single = sample(PredictorCorrector(*parts[name]), alone, process, like[name], steps=6, grid=grid, noise=3)
         torch.testing.assert_close(joint[name], single, rtol=0, atol=1e-12)
-
-
-class Syncs(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the float32 numbers that are read back: from a device each would wait. Coefficients are float64 and on the CPU."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.count = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        reads = func in {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.equal.default}
-        self.count += reads and args[0].dtype == torch.float32
-        return func(*args, **(kwargs or {}))
-
-
-@pytest.mark.parametrize(
-    "sampler",
-    [
-        DDIM(),
-        DDIM(1.0),
-        Ancestral(),
-        PredictorCorrector(),
-        PredictorCorrector(DDIM(1.0), Langevin(reduce="batch")),
-        RePaint(torch.zeros(()), torch.tensor([1.0, 0.0, 0.0]), jump=2, resamplings=2),
-    ],
-    ids=lambda s: type(s).__name__,
-)
-def test_nothing_in_the_loop_waits_for_the_device(sampler: Any) -> None:
-    process = VP()
-
-    def denoiser(x: Any, t: Any, given: Given) -> Prediction:
-        return Prediction(0.5 * x)
-
-    frames = trajectory(sampler, denoiser, process, torch.empty(2, 3), steps=6, grid=grids.SGMSE(0.1))
-    next(frames)
-    with Syncs() as syncs:
-        rest = list(frames)
-    assert len(rest) >= 5
-    assert syncs.count == 0
-
-
-def test_an_adaptive_sampler_reads_one_number_an_attempt() -> None:
-    process, x = VP(), torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
-    run = Run(GaussianDenoiser(process), process, (0.99, 0.01), Given(), Seeded(0))
-    sampler = RK45(1e-4, 1e-4)
-    state, attempts = sampler.init(run, x), 0
-    with Syncs() as syncs:
-        while state.t > 0.01:
-            state, attempts = sampler.step(run, state, attempts), attempts + 1
-    assert syncs.count == attempts + state.memory.rejected

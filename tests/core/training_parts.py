@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningDataModule, Trainer
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, DistributedSampler
 
 from polyscore.denoisers import Precondition
 from polyscore.processes import Cosine
@@ -49,14 +49,16 @@ class Rows(torch.utils.data.Dataset[dict[str, Tensor]]):
 
 
 class Tensors(LightningDataModule):
-    """Batches of `Rows` in their order."""
+    """Batches of `Rows` in their order, in several processes dealt out one by one (Lightning's own sampler would shuffle)."""
 
     def __init__(self, count: int = 32, batch_size: int = 8, *, validation: bool = True) -> None:
         super().__init__()
         self.count, self.batch_size, self.validation = count, batch_size, validation
 
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
-        return DataLoader(Rows(self.count), self.batch_size)
+        rows = Rows(self.count)
+        several = self.trainer is not None and self.trainer.world_size > 1
+        return DataLoader(rows, self.batch_size, sampler=DistributedSampler(rows, shuffle=False) if several else None)
 
     def val_dataloader(self) -> Any:
         return DataLoader(Rows(self.count), self.batch_size) if self.validation else []

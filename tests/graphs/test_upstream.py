@@ -24,7 +24,7 @@ ADJ |= {"adim": 4, "num_heads": 2}
 def networks(seed: int) -> tuple[ScoreNetworkX, ScoreNetworkA]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return ScoreNetworkX(**X), ScoreNetworkA(**ADJ, conv="GCN")  # type: ignore[arg-type]
+        return ScoreNetworkX(**X), ScoreNetworkA(**ADJ, conv="GCN")
 
 
 def content(dict_type: Any, data: str = "QM9") -> dict[str, Any]:
@@ -109,7 +109,7 @@ def put(*path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (drop("x_state_dict"), r"expected a checkpoint of GDSS \(params_x"),
         (put("params_x", "model_type", value="Transformer"), "its network is 'Transformer'; expected one of ScoreNetworkX"),
         (put("params_x", "nhid", value=10**9), "nhid is 1000000000; expected a whole number from 1 to 4096"),
-        (put("params_adj", "c_hid", value=3), "its settings give"),
+        (put("params_adj", "c_hid", value=3), "it lacks 6 tensors"),
         (put("params_adj", "depth", value=3), "its settings make no model"),
         (put("model_config", "sde", "x", "type", value="Rough"), "its process of x is 'Rough'; expected one of VP, VE, subVP"),
         (put("x_state_dict", "module.layers.0.bias", value=torch.full((4,), float("nan"))), "layers.0.bias holds NaN"),
@@ -142,7 +142,7 @@ def test_missing_averages_and_files(save: Callable[..., Path], tmp_path: Path) -
 
 def test_regressors(save: Callable[..., Path], tmp_path: Path) -> None:
     params = {"max_node_num": 9, "max_feat_num": 4, "depth": 2, "nhid": 4, "dropout": 0}
-    own = PropertyRegressor(**params)  # type: ignore[arg-type]
+    own = PropertyRegressor(**params)
     path = save(lambda made: {"model_config": made["model_config"], "params": params, "state_dict": own.state_dict()})
     read = upstream.read_regressor(path)
     assert all(a.equal(b) for a, b in zip(read.parameters(), own.parameters(), strict=True))

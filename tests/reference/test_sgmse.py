@@ -93,21 +93,21 @@ def test_full_size_network_under_formula_weights(reference: Path) -> None:
 def test_moving_average_and_raw_weights(reference: Path, golden: Mapping[str, Any], published: upstream.Published) -> None:
     x, given, t = spec(golden["x_t"]), Given(y=spec(golden["Y"])), float(golden["t"][0])
     score = spec(golden["forward_ema"])
-    network = published.denoiser.network
+    network = published.model.network
     assert distance(network(torch.cat([x, spec(golden["Y"])], 1), torch.tensor([t])), spec(golden["dnn_ema"])) < FORWARD
-    assert distance(published.denoiser.score(x, t, given), score) < FORWARD
-    prediction = published.denoiser(x, t, given)
-    assert distance(published.denoiser.process.score(x, prediction.x0, t, given=given), score) < FORWARD
+    assert distance(published.model.score(x, t, given), score) < FORWARD
+    prediction = published.model(x, t, given)
+    assert distance(published.model.process.score(x, prediction.x0, t, given=given), score) < FORWARD
     raw = upstream.read(reference / "audio" / "golden" / "sgmse_ouve_ncsnpp_nf8.ckpt", weights="raw")
-    assert distance(raw.denoiser.score(x, t, given), spec(golden["forward_raw"])) < FORWARD
-    assert distance(raw.denoiser.score(x, t, given), score) > 0.1  # or the choice would mean nothing
+    assert distance(raw.model.score(x, t, given), spec(golden["forward_raw"])) < FORWARD
+    assert distance(raw.model.score(x, t, given), score) > 0.1  # or the choice would mean nothing
 
 
 @torch.no_grad()
 def test_two_samples_at_two_times(golden: Mapping[str, Any], published: upstream.Published) -> None:
     x, y = spec(golden["x_t"]), spec(golden["Y"])
     x, y = torch.cat([x, 1.3 * x.flip(-1)]), torch.cat([y, 0.8 * y.flip(-1)])
-    score = published.denoiser.score(x, torch.from_numpy(golden["t_b2"]), Given(y=y))
+    score = published.model.score(x, torch.from_numpy(golden["t_b2"]), Given(y=y))
     assert distance(score, spec(golden["forward_ema_b2"])) < FORWARD
 
 
@@ -125,7 +125,7 @@ def test_waves_to_network_input_and_back(golden: Mapping[str, Any], published: u
 
 
 def test_process_on_a_grid_of_times(golden: Mapping[str, Any], published: upstream.Published) -> None:
-    process = published.denoiser.process
+    process = published.model.process
     assert process == OUVE(theta=1.5, sigma_min=0.05, sigma_max=0.5)
     t = torch.from_numpy(golden["t_grid"]).double()
     a, b, s = process.coefs_of(t)
@@ -147,8 +147,8 @@ def test_process_on_a_grid_of_times(golden: Mapping[str, Any], published: upstre
 @torch.no_grad()
 def test_score_matching_loss(golden: Mapping[str, Any], published: upstream.Published) -> None:
     t = float(golden["t"][0])
-    score = published.denoiser.score(spec(golden["x_t"]), t, Given(y=spec(golden["Y"])))
-    sigma = published.denoiser.process.coefs_of(t).s.float()
+    score = published.model.score(spec(golden["x_t"]), t, Given(y=spec(golden["Y"])))
+    sigma = published.model.process.coefs_of(t).s.float()
     loss = 0.5 * (score * sigma + spec(golden["z"])).abs().square().sum()
     assert loss.item() == pytest.approx(float(golden["loss_score_matching"]), rel=1e-5)
 
@@ -173,8 +173,8 @@ def test_predictor_corrector(
     noise = Recorded([spec(draw) for draw in golden["pc_ald_N4_noise"]])
     x = sample(
         PredictorCorrector(corrector=corrector),
-        published.denoiser,
-        published.denoiser.process,
+        published.model,
+        published.model.process,
         y,
         steps=steps,
         grid=grids.SGMSE(0.03),
@@ -202,12 +202,12 @@ def test_probability_flow_by_adaptive_runge_kutta(golden: Mapping[str, Any], pub
     def counted(x: Tensor, t: float, given: Given) -> Any:
         nonlocal calls
         calls += 1
-        return published.denoiser(x, t, given)
+        return published.model(x, t, given)
 
     x = sample(
         RK45(rtol=1e-3, atol=1e-3),
         counted,
-        published.denoiser.process,
+        published.model.process,
         y,
         steps=1,
         grid=[1.0, 0.03],

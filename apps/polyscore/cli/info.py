@@ -121,7 +121,7 @@ def _of_training(path: Path) -> Facts | None:
     state = content.get("state_dict", content)
     state = state if isinstance(state, Mapping) else {}
     tensors = [value for value in state.values() if isinstance(value, Tensor)]
-    facts = {key: content[key] for key in ("epoch", "global_step", "pytorch-lightning_version") if key in content}
+    facts: dict[str, Any] = {key: content[key] for key in ("epoch", "global_step", "pytorch-lightning_version") if key in content}
     return {
         **facts,
         "keys": sorted(map(str, content))[:12],

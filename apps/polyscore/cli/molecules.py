@@ -215,10 +215,10 @@ class _Work:
             return False
         if self.scaffold is not None and not self.scaffold.in_molecule(mol):
             return False
-        if self.conditions:
-            self.values[candidate.number] = properties(mol)
-            return all(condition(self.values[candidate.number]) for condition in self.conditions)
-        return True
+        if not self.conditions:
+            return True
+        self.values[candidate.number] = properties(mol)
+        return all(bool(condition(self.values[candidate.number])) for condition in self.conditions)
 
 
 def _between(text: str | None, model: GraphGenerator, scaffold: Scaffold | None) -> tuple[int, int] | None:
@@ -278,7 +278,8 @@ def _rows(args: argparse.Namespace, work: _Work, kept: list[Candidate], referenc
 
     rows = []
     for candidate in kept:
-        found, mol = candidate.outcome, candidate.outcome.fragment
+        found: Any = candidate.outcome
+        mol = found.fragment
         with rdBase.BlockLogs():
             key = Chem.MolToInchiKey(mol)
         row = {

@@ -37,7 +37,7 @@ def read_pickle(
         raise CheckpointError(f"{path}: no such file; expected {expected}")
     if not zipfile.is_zipfile(path):
         raise CheckpointError(f"{path}: is no torch checkpoint, or is cut off; expected {expected}")
-    allowed = [(cls, name) for name, cls in (stand_ins or {}).items()]
+    allowed: list[Any] = [(cls, name) for name, cls in (stand_ins or {}).items()]
     try:
         with torch.serialization.safe_globals(allowed):
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)

@@ -261,12 +261,14 @@ def _zero(coef: Any) -> bool:
 
 
 def _times(x: Tensor, coef: Any, zero: Tensor) -> Tensor:
-    if not isinstance(coef, float):
-        return x * coef
-    return x if coef == 1.0 else torch.add(zero, x, alpha=coef)  # half the price of a product with a number
+    if isinstance(coef, float):
+        return x if coef == 1.0 else torch.add(zero, x, alpha=coef)  # half the price of a product with a number
+    out: Tensor = x * coef
+    return out
 
 
 def _add(out: Tensor, coef: Any, x: Any) -> Tensor:
     if isinstance(coef, float):
         return out if coef == 0.0 else torch.add(out, x, alpha=coef)
-    return out + x * coef
+    total: Tensor = out + x * coef
+    return total

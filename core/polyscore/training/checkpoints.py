@@ -16,7 +16,7 @@ from polyscore.errors import CheckpointError
 from polyscore.hub.files import atomic_path
 from polyscore.training.draws import seed_of
 
-__all__ = ["LastCheckpoint", "SafeCheckpointIO", "SeedEpochs"]
+__all__ = ["LastCheckpoint", "SafeCheckpointIO", "SeedSteps"]
 
 
 class SafeCheckpointIO(TorchCheckpointIO):
@@ -67,18 +67,17 @@ class LastCheckpoint(ModelCheckpoint):
         )
 
 
-class SeedEpochs(Callback):
-    """Seeds torch's global generator at the start of each epoch by (seed, epoch, process).
+class SeedSteps(Callback):
+    """Seeds torch's global generator before each batch by (seed, epoch, batch, process).
 
-    Dropout has no other source of randomness, and a checkpoint does not hold its state: so a resumed run drops what the first
-    would.
+    Dropout has no other source of randomness, and a checkpoint does not hold its state: so a resumed run drops what the first would.
     """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        torch.manual_seed(seed_of(self.seed, "epoch", trainer.current_epoch, trainer.global_rank))
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        torch.manual_seed(seed_of(self.seed, "step", trainer.current_epoch, batch_idx, trainer.global_rank))
 
 
 def _first_line(error: BaseException) -> str:

@@ -31,7 +31,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.plugins.io import CheckpointIO
 
 from polyscore.errors import ConfigError, MissingExtraError, PolyscoreError
-from polyscore.training.checkpoints import LastCheckpoint, SafeCheckpointIO, SeedEpochs
+from polyscore.training.checkpoints import LastCheckpoint, SafeCheckpointIO, SeedSteps
 from polyscore.training.export import ExportModel
 from polyscore.training.messages import explain
 from polyscore.training.run import LAST, Run
@@ -142,7 +142,7 @@ class _CommandLine(LightningCLI):
         """An export and a last checkpoint, where the configuration has none; checkpoints go to the run's folder."""
         folder = str(self.choice.folder / LAST.parent)
         seed = self._get(self.config_init, "seed_everything")
-        mine: list[Callback] = [SeedEpochs(seed if type(seed) is int else 0)]
+        mine: list[Callback] = [SeedSteps(seed if type(seed) is int else 0)]
         if not any(isinstance(callback, ExportModel) for callback in callbacks):
             mine.append(ExportModel())
         checkpoints = [callback for callback in callbacks if isinstance(callback, ModelCheckpoint)]

@@ -56,7 +56,7 @@ def explain(report: str, configs: Sequence[str | os.PathLike[str]] = (), overrid
 
 def _reason(line: str, rest: Sequence[str]) -> str:
     if not _EXPECTED.match(line):
-        return line[:1].lower() + line[1:] if line.startswith(("Import", "Not", "Does")) else line
+        return line[:1].lower() + line[1:] if line.startswith(("Import ", "Not ", "Does ")) else line
     expected: list[str] = []
     found = next((part.strip().removeprefix("Given value: ") for part in rest if part.strip().startswith("Given value: ")), "")
     depth = len(rest[0]) - len(rest[0].lstrip())

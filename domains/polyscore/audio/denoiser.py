@@ -84,6 +84,10 @@ class SpectrogramDenoiser(nn.Module):
         self.network_scaling = network_scaling
         self.sigma_data = sigma_data
 
+    def given(self, noisy: Tensor) -> Given:
+        """End point and conditioning for the noisy spectrogram (B, 1, F, T): itself, both times."""
+        return Given(y=noisy, cond=noisy)
+
     def forward(self, x: Tensor, t: LeafTime, given: Given = NONE) -> Prediction:
         """Predict x0 (B, 1, F, T) from the state x at time t (a number, or one per sample)."""
         out = self._output(x, t, given)

@@ -9,17 +9,19 @@
 | "langevin" | the same with Langevin steps sized by norms, per sample (snr 0.5) | 2 N |
 | "predictor" | reverse diffusion alone | N |
 | "pc-2023" | "pc" with the steps of 1 / N on any grid, as SGMSE had until 2023 and StoRM has | 2 N |
+| "predictor-2023" | "predictor" with those steps | N |
+| "regression" | no diffusion: the estimate of a StoRM model's predictor | 0 |
 | "rk45" | adaptive Runge-Kutta on the probability flow (errors 1e-5), then a denoising; has no number of steps | as needed |
 | "ode-upstream", "sde-upstream" | the bridge samplers of the original code: the network sees the state with the *next* time | N |
 
-On a mean-reverting process "multistep" begins with a call that recentres the state (`Recentred`).
-"pc", "pc-2023", "langevin", "predictor" and "rk45" need a drift that is finite at t = 1, which bridges lack.
+A StoRM model adds one call of its predictor to each. On a mean-reverting process "multistep" begins with a call that recentres the state (`Recentred`).
+"pc", "langevin", "predictor", their variants of 2023 and "rk45" need a drift that is finite at t = 1, which bridges lack.
 
 | preset | mean-reverting process (OUVE) | bridge | predictor |
 |---|---|---|---|
 | "fast" | multistep, 4 steps (5 calls) | ode, 4 steps | one call |
 | "balanced" | multistep, 9 steps (10 calls) | ode, 8 steps | one call |
-| "paper" | pc, 30 steps or the checkpoint's N | ode-upstream, 50 steps or the checkpoint's N | one call |
+| "paper" | what the checkpoint names: pc, 30 steps; StoRM pc-2023, 50 | ode-upstream, 50 steps or the checkpoint's N | one call |
 
 Source: Richter et al. 2023, arXiv:2208.05830; Jukic et al. 2024, arXiv:2407.16074; Lu et al. 2022, arXiv:2211.01095.
 """
@@ -33,6 +35,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polyscore.audio.storm import OUVPWithoutRoot, original_ouvp_steps
 from polyscore.errors import InputError
 from polyscore.processes import GaussianProcess, grids
 from polyscore.processes.bridge import Bridge
@@ -45,7 +48,10 @@ from polyscore.samplers.reverse import ReverseDiffusion, per_count
 __all__ = ["PRESETS", "SAMPLERS", "BridgeGrid", "EvaluateAtTarget", "Method", "Recentred", "choose"]
 
 PRESETS = ("fast", "balanced", "paper")
-SAMPLERS = ("multistep", "ode", "sde", "pc", "langevin", "predictor", "pc-2023", "rk45", "ode-upstream", "sde-upstream")
+SAMPLERS = (
+    "multistep", "ode", "sde", "pc", "langevin", "predictor", "pc-2023", "predictor-2023", "regression", "rk45", "ode-upstream",
+    "sde-upstream",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,7 @@ class Method:
 
     def __str__(self) -> str:
         if self.sampler is None:
-            return "one call of a predictor"
+            return "the predictor's estimate, no diffusion" if self.name == "regression" else "one call of a predictor"
         if self.nfe is None:
             return f"sampler {self.name}, as many network calls as it needs"
         return f"sampler {self.name}, {self.steps} steps, {self.nfe} network calls"
@@ -129,10 +135,12 @@ def choose(
     sampler: str | None = None,
     t_eps: float = 0.03,
     paper_steps: int = 30,
+    paper_sampler: str | None = None,
 ) -> Method:
     """The method that a preset, or a sampler and a number of steps, mean for ``process`` (None: a predictor).
 
-    ``t_eps`` is the smallest time the network was trained at, ``paper_steps`` the number of steps of the preset "paper".
+    ``t_eps`` is the smallest time the network was trained at; ``paper_steps`` and ``paper_sampler`` are the number of steps and
+    the sampler of the preset "paper" (None: "pc", "ode-upstream" on a bridge).
 
     Raises:
         InputError: an unknown preset or sampler, a number of steps below 1, or a sampler the process does not have.
@@ -146,10 +154,10 @@ def choose(
     if process is None:
         return Method()
     if isinstance(process, Bridge):
-        name, count = {"fast": ("ode", 4), "balanced": ("ode", 8), "paper": ("ode-upstream", paper_steps)}[preset]
+        name, count = {"fast": ("ode", 4), "balanced": ("ode", 8), "paper": (paper_sampler or "ode-upstream", paper_steps)}[preset]
         return _on_bridge(sampler or name, steps or count)
-    name, count = {"fast": ("multistep", 4), "balanced": ("multistep", 9), "paper": ("pc", paper_steps)}[preset]
-    return _on_mean_reverting(sampler or name, steps or count, grids.SGMSE(t_eps))
+    name, count = {"fast": ("multistep", 4), "balanced": ("multistep", 9), "paper": (paper_sampler or "pc", paper_steps)}[preset]
+    return _on_mean_reverting(process, sampler or name, steps or count, grids.SGMSE(t_eps))
 
 
 def _on_bridge(name: str, steps: int) -> Method:
@@ -163,7 +171,8 @@ def _on_bridge(name: str, steps: int) -> Method:
     raise InputError(f"sampler {name!r} does not exist for bridges; expected multistep, ode, sde, ode- or sde-upstream")
 
 
-def _on_mean_reverting(name: str, steps: int, grid: grids.SGMSE) -> Method:
+def _on_mean_reverting(process: GaussianProcess, name: str, steps: int, grid: grids.SGMSE) -> Method:
+    ald = AnnealedLangevin(snr=0.5)
     match name:
         case "multistep":
             return Method(name, Recentred(ExponentialAdams(2, clock=Time())), steps, grid, steps + 1)
@@ -172,12 +181,17 @@ def _on_mean_reverting(name: str, steps: int, grid: grids.SGMSE) -> Method:
         case "predictor":
             return Method(name, PredictorCorrector(corrector=None), steps, grid, steps)
         case "pc":
-            return Method(name, PredictorCorrector(corrector=AnnealedLangevin(snr=0.5)), steps, grid, 2 * steps)
+            return Method(name, PredictorCorrector(corrector=ald), steps, grid, 2 * steps)
         case "langevin":
             return Method(name, PredictorCorrector(corrector=Langevin(snr=0.5)), steps, grid, 2 * steps)
-        case "pc-2023":
-            sampler = PredictorCorrector(ReverseDiffusion(per_count), AnnealedLangevin(snr=0.5))
-            return Method(name, sampler, steps, grid, 2 * steps)
+        case "pc-2023" | "predictor-2023":
+            increments = original_ouvp_steps if isinstance(process, OUVPWithoutRoot) else per_count
+            corrector = ald if name == "pc-2023" else None
+            sampler = PredictorCorrector(ReverseDiffusion(increments), corrector)
+            return Method(name, sampler, steps, grid, 2 * steps if corrector else steps)
+        case "regression":
+            return Method(name, None, 1, None, 0)
         case "rk45":
             return Method(name, RK45(end=grid.end), 1, grids.uniform, None)
-    raise InputError(f"sampler {name!r} is for bridges; expected multistep, ode, sde, pc, langevin, predictor, pc-2023 or rk45")
+    known = ", ".join(known for known in SAMPLERS if "upstream" not in known)
+    raise InputError(f"sampler {name!r} is for bridges; expected one of {known}")

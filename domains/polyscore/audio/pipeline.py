@@ -45,6 +45,7 @@ class SpeechEnhancer(nn.Module):
         frame_padding: what they are extended by, "zeros" or "reflect".
         t_eps: smallest time the model was trained at.
         steps: number of steps of the preset "paper".
+        sampler: its sampler, a name of `polyscore.audio.methods`; None for the usual one of the model's process.
         window_seconds: recordings longer than this (plus ``context_seconds``) are enhanced in windows.
         context_seconds: what a window sees beyond its part, on each side.
 
@@ -62,6 +63,7 @@ class SpeechEnhancer(nn.Module):
         frame_padding: Literal["zeros", "reflect"] = "zeros",
         t_eps: float = 0.03,
         steps: int = 30,
+        sampler: str | None = None,
         window_seconds: float = 10.0,
         context_seconds: float = 1.0,
     ) -> None:
@@ -85,6 +87,7 @@ class SpeechEnhancer(nn.Module):
         self.frame_padding = frame_padding
         self.t_eps = t_eps
         self.steps = steps
+        self.sampler = sampler
         self.window_seconds = window_seconds
         self.context_seconds = context_seconds
 
@@ -96,7 +99,7 @@ class SpeechEnhancer(nn.Module):
         weights: Literal["ema", "raw"] = "ema",
         device: str | torch.device = "cpu",
     ) -> SpeechEnhancer:
-        """Load a shipped model by name, a saved folder, or a published SGMSE checkpoint (a file).
+        """Load a shipped model by name, a saved folder, or a published SGMSE or StoRM checkpoint (a file).
 
         ``weights`` chooses between the moving average and the raw weights of a published checkpoint.
 
@@ -109,15 +112,16 @@ class SpeechEnhancer(nn.Module):
 
             published = upstream.read(path_or_name, weights=weights)
             # The 65-million network takes 0.5 GB for 2 s of 256 bins, in proportion to both: at most 3 GB a window.
-            window, context = (4.0, 1.0) if published.codec.bins <= 256 else (2.0, 0.5)
+            window, context = (2.0, 0.5) if published.codec is not None and published.codec.bins > 300 else (4.0, 1.0)
             enhancer = cls(
-                published.denoiser,
+                published.model,
                 codec=published.codec,
                 sample_rate=published.sample_rate,
                 frame_multiple=64,
                 frame_padding=published.frame_padding,
                 t_eps=published.t_eps,
                 steps=published.steps,
+                sampler=published.sampler,
                 window_seconds=window,
                 context_seconds=context,
             )
@@ -138,7 +142,18 @@ class SpeechEnhancer(nn.Module):
             InputError: an unknown preset or sampler, or one that the model's process does not have.
         """
         process = getattr(self.model, "process", None)
-        return choose(process, preset=preset, steps=steps, sampler=sampler, t_eps=self.t_eps, paper_steps=self.steps)
+        method = choose(
+            process,
+            preset=preset,
+            steps=steps,
+            sampler=sampler,
+            t_eps=self.t_eps,
+            paper_steps=self.steps,
+            paper_sampler=self.sampler,
+        )
+        if method.name == "regression" and not hasattr(self.model, "predictor"):
+            raise InputError("sampler 'regression' is for models with a predictor inside (StoRM), and this one has none")
+        return method
 
     @torch.no_grad()
     def enhance(
@@ -204,8 +219,11 @@ class SpeechEnhancer(nn.Module):
         encoded = self.codec.encode(waves.to(device))
         spec = pad_frames(encoded, self.frame_multiple, self.frame_padding)
         if method.sampler is None:
-            return self.codec.decode(self.model(spec), length)
+            predictor = getattr(self.model, "predictor", self.model)
+            return self.codec.decode(predictor(spec), length)
         y = spec[:, None]
+        # A model that makes its own end point and conditioning (StoRM) says so; for others both are the noisy spectrogram.
+        given = self.model.given(y) if hasattr(self.model, "given") else Given(y=y, cond=y)
         noise = FrameNoise([mix_seed(seed, span.channel) for span in spans], [span.start // self.codec.hop for span in spans])
         x: Tensor = sample(
             method.sampler,
@@ -214,7 +232,7 @@ class SpeechEnhancer(nn.Module):
             y,
             steps=method.steps,
             grid=method.grid,
-            given=Given(y=y, cond=y),
+            given=given,
             noise=noise,
         )
         return self.codec.decode(x[:, 0], length)

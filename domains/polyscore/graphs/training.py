@@ -4,20 +4,30 @@
     L_v = mean (s score_v + z_v)^2             reduce="mean": over all N F (N N) entries, padding included
 
 With likelihood weighting (score + z / s)^2 g^2 takes the place of (s score + z)^2 (Song et al. 2021, arXiv 2101.09258).
+
+The two networks share no weights, so the sum of their losses trains each as if alone; each has a learning rate and a clipping of
+its own, which one rate for both does not replace: the adjacency network gets stuck at a rate that suits the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
-from polyscore.graphs.denoiser import GraphDenoiser
+from polyscore.errors import ConfigError, InputError
+from polyscore.graphs.denoiser import GraphDenoiser, ScoreNetworks
+from polyscore.graphs.pipeline import GraphGenerator
 from polyscore.noise import NoiseLike
 from polyscore.state import Given
+from polyscore.training import ScoreTraining, Stratified, TimeDensity, Uniform
+from polyscore.training.draws import SampleNoise, generator_of
+from polyscore.training.optimiser import AdamW
 
-__all__ = ["score_losses"]
+__all__ = ["GraphTraining", "score_losses"]
 
 
 def score_losses(
@@ -52,3 +62,84 @@ def score_losses(
         squares = (weight * error.square()).flatten(1)
         losses[name] = squares.sum(1) / 2 if reduce == "sum" else squares.mean(1)
     return losses
+
+
+class GraphTraining(ScoreTraining):
+    """Trains the two networks of a `GraphGenerator`; the whole generator is exported.
+
+    Batches are `{"x0": {"x": (B, N, F), "adj": (B, N, N)}, "mask": (B, N)}`. Logs the losses of both leaves beside their sum.
+
+    Args:
+        model: what is trained.
+        times: the density of t.
+        optimiser: of the network of node features.
+        optimiser_adj: of that of the adjacency; its warm-up and decay are its own.
+        reduce: "sum" as published, or "mean".
+        clip: largest norm of the gradient of each network.
+        seed: of all draws.
+
+    Raises:
+        ConfigError: the model's network is not a pair of networks.
+    """
+
+    def __init__(
+        self,
+        model: GraphGenerator,
+        times: TimeDensity = Uniform(),  # noqa: B008
+        *,
+        optimiser: AdamW = AdamW(),  # noqa: B008
+        optimiser_adj: AdamW = AdamW(),  # noqa: B008
+        reduce: Literal["sum", "mean"] = "sum",
+        clip: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(model, times=times, optimiser=optimiser, seed=seed)
+        if not isinstance(model.denoiser.network, ScoreNetworks):
+            raise ConfigError(f"GraphTraining: the network is a {type(model.denoiser.network).__name__}, expected ScoreNetworks")
+        self.optimiser_adj, self.reduce, self.clip = optimiser_adj, reduce, clip
+
+    @property
+    def _networks(self) -> Any:
+        model: Any = self.model
+        return model.denoiser.network
+
+    def losses(self, batch: Any, times: TimeDensity, *key: int | str) -> tuple[Tensor, Tensor]:
+        """The summed loss of every graph and its time, each (B,), with draws named by `key`."""
+        x0, given, _ = self.to_batch(batch)
+        if not isinstance(x0, Mapping) or given.mask is None:
+            raise InputError("GraphTraining: expected batches with leaves x and adj, and a mask of nodes")
+        world, rank = (1, 0) if self._trainer is None else (self.trainer.world_size, self.global_rank)
+        whole = len(x0["x"]) * world
+        t = times.sample(whole, generator_of(self.seed, "times", *key), self.denoiser.process["x"])[rank::world]
+        noise = SampleNoise((self.seed, "noise", *key), range(rank, whole, world))
+        parts = score_losses(self.denoiser, x0, t, mask=given.mask, noise=noise, reduce=self.reduce)
+        if self._trainer is not None:
+            stage = "val" if isinstance(times, Stratified) and key[0] == "validation" else "train"
+            for name, part in parts.items():
+                self.log(f"{stage}/loss_{name}", part.mean(), batch_size=len(part), sync_dist=stage == "val")
+        return sum(parts.values(), torch.zeros(())), t
+
+    def configure_gradient_clipping(self, *args: Any, **settings: Any) -> None:
+        """Each network by itself, whatever the trainer's setting."""
+        for part in (self._networks.x, self._networks.adj):
+            torch.nn.utils.clip_grad_norm_(part.parameters(), self.clip)
+
+    def configure_optimizers(self) -> Any:
+        chosen = [(self.optimiser, self._networks.x), (self.optimiser_adj, self._networks.adj)]
+        if any(part.decay == "cosine" for part, _ in chosen) and self.trainer.estimated_stepping_batches == float("inf"):
+            raise ConfigError("GraphTraining: a cosine decay needs an end; set trainer.max_steps or trainer.max_epochs")
+        steps = self.trainer.estimated_stepping_batches
+        groups: list[dict[str, Any]] = []
+        rates: list[Callable[[int], float]] = []
+        for settings, part in chosen:
+            built = settings.build(part.parameters())
+            for group in built.param_groups:
+                groups.append({key: group[key] for key in ("params", "lr", "betas", "eps", "weight_decay")})
+                rates.append(partial(_factor, settings, int(steps) if steps != float("inf") else 1))
+        optimiser = torch.optim.AdamW(groups)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rates)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _factor(settings: AdamW, steps: int, n: int) -> float:
+    return settings.factor(n, steps)

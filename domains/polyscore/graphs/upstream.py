@@ -37,7 +37,6 @@ from polyscore.graphs.processes import graph_process
 from polyscore.graphs.published import PUBLISHED, PublishedData
 from polyscore.hub.kinds import pickle_words
 from polyscore.hub.pickles import read_pickle
-from polyscore.hub.kinds import pickle_words
 from polyscore.processes import VE, VP, GaussianProcess, SubVP
 
 __all__ = ["Published", "Weights", "describe", "read", "read_regressor"]

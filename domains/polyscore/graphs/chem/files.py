@@ -60,15 +60,15 @@ def write_sdf(path: Path, mols: Sequence[Chem.Mol], names: Sequence[str], *, see
     with atomic_path(path) as temporary, rdBase.BlockLogs(), Chem.SDWriter(str(temporary)) as writer:
         for mol, name in zip(mols, names, strict=True):
             full = Chem.AddHs(mol)
-            settings = AllChem.ETKDGv3()  # type: ignore[attr-defined]
+            settings = AllChem.ETKDGv3()
             settings.randomSeed = seed
             settings.maxIterations = 20
-            if AllChem.EmbedMolecule(full, settings) == 0:  # type: ignore[attr-defined]
+            if AllChem.EmbedMolecule(full, settings) == 0:
                 count += 1
-                if AllChem.MMFFHasAllMoleculeParams(full):  # type: ignore[attr-defined]
-                    AllChem.MMFFOptimizeMolecule(full)  # type: ignore[attr-defined]
+                if AllChem.MMFFHasAllMoleculeParams(full):
+                    AllChem.MMFFOptimizeMolecule(full)
             else:
-                AllChem.Compute2DCoords(full)  # type: ignore[attr-defined]
+                AllChem.Compute2DCoords(full)
             full.SetProp("_Name", name)
             writer.write(full)
     return count
@@ -82,7 +82,7 @@ def draw(mol: Chem.Mol, legend: str = "", *, size: int = 220) -> Image.Image:
         plain.UpdatePropertyCache(strict=False)
         with contextlib.suppress(Chem.KekulizeException):
             Chem.Kekulize(plain, clearAromaticFlags=True)
-        AllChem.Compute2DCoords(plain)  # type: ignore[attr-defined]
+        AllChem.Compute2DCoords(plain)
         canvas.drawOptions().prepareMolsBeforeDrawing = False
         canvas.DrawMolecule(plain, legend=legend)
     canvas.FinishDrawing()

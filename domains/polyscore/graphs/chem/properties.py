@@ -25,9 +25,9 @@ def properties(mol: Chem.Mol) -> dict[str, float]:
     with rdBase.BlockLogs():
         return {
             "qed": float(QED.qed(mol)),
-            "logp": float(Crippen.MolLogP(mol)),  # type: ignore[attr-defined]
+            "logp": float(Crippen.MolLogP(mol)),
             "sa": float(_scorer().calculateScore(mol)),
-            "mw": float(Descriptors.MolWt(mol)),  # type: ignore[attr-defined]
+            "mw": float(Descriptors.MolWt(mol)),
             "tpsa": float(rdMolDescriptors.CalcTPSA(mol)),
             "largest_ring": float(largest_ring(mol)),
         }

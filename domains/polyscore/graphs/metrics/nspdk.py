@@ -76,7 +76,8 @@ def nspdk(graphs: Sequence[tuple[Sequence[int], Sequence[tuple[int, int, int]]]]
     if not graphs or not all(len(labels) for labels, _ in graphs):
         raise InputError("nspdk: no graphs, or one without nodes; expected at least one graph, every one with nodes")
     parts = [_features(graphs[i : i + _CHUNK], i) for i in range(0, len(graphs), _CHUNK)]
-    return Fingerprints(*(np.concatenate(column) for column in zip(*parts, strict=True)), count=len(graphs))  # type: ignore[arg-type]
+    rows, columns, values = zip(*parts, strict=True)
+    return Fingerprints(np.concatenate(rows), np.concatenate(columns), np.concatenate(values), len(graphs))
 
 
 def nspdk_mmd(a: Fingerprints, b: Fingerprints, *, unbiased: bool = True) -> float:
@@ -152,10 +153,10 @@ def _neighbourhoods(nodes: Words, edges: tuple[Whole, Whole, Words], distance: W
     one, other, bonded = edges
     rows = np.arange(len(nodes))[:, None]
     to_edge = np.minimum(distance[rows, :, one], distance[rows, :, other]).swapaxes(1, 2)  # (B, N, E)
-    running, hashes = np.zeros_like(nodes), []
+    running, hashes = np.zeros_like(nodes), list[Words]()
     levels = np.full(nodes.shape, -1)
     for level in range(2 * _REACH + 1):
-        near, labels = (distance, nodes) if level % 2 == 0 else (to_edge, bonded)
+        near, labels = ((distance, nodes), (to_edge, bonded))[level % 2]
         at = np.where(near == level // 2, labels[:, None], np.uint64(0))
         running = _mix(running, at.sum(-1, dtype=np.uint64), level)
         levels = np.where((at != 0).any(-1), level, levels)

@@ -1,0 +1,203 @@
+"""Molecules from a text of SMILES: QM9, ZINC250k, or one's own.
+
+A file is text (also gzipped), one molecule a line, SMILES first; a first line that is no SMILES is a title. Molecules are kept
+as Kekule forms without hydrogens, charges and stereo: one byte an atom, one byte a pair of atoms.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from rdkit import Chem, rdBase
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from polyscore.errors import InputError
+
+__all__ = ["Molecules", "SmilesData", "read_table"]
+
+
+def read_table(path: str | Path) -> list[str]:
+    """The SMILES of a file.
+
+    Raises:
+        InputError: no such file, not text, or no molecules.
+    """
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") if str(path).endswith(".gz") else Path(path).open(encoding="utf-8") as file:
+            words = [line.replace(",", " ").split()[0] for line in file if line.strip(" ,\t\n")]
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text ({error}); expected one SMILES a line") from error
+    with rdBase.BlockLogs():
+        words = words[1:] if words and Chem.MolFromSmiles(words[0]) is None else words
+    if not words:
+        raise InputError(f"{path}: holds no molecules; expected one SMILES a line")
+    return words
+
+
+@dataclass(frozen=True, eq=False)
+class Molecules(Dataset[dict[str, Any]]):
+    """Molecules in memory.
+
+    Attributes:
+        kinds: (M, N) int8, which of the atoms; -1 where there is none.
+        bonds: (M, N (N - 1) / 2) int8, orders of the pairs i < j row by row.
+        features: number of kinds.
+    """
+
+    kinds: Tensor
+    bonds: Tensor
+    features: int
+
+    @classmethod
+    def of(cls, smiles: Sequence[str], atoms: Sequence[int], *, nodes: int = 0) -> Molecules:
+        """From SMILES; those that RDKit cannot read, with other atoms, or with more than `nodes` atoms (if given), are left out.
+
+        Raises:
+            InputError: none is left.
+        """
+        place = {number: k for k, number in enumerate(atoms)}
+        found: list[tuple[list[int], list[tuple[int, int, int]]]] = []
+        with rdBase.BlockLogs():
+            for text in smiles:
+                mol = Chem.MolFromSmiles(text)
+                if mol is None or (nodes and mol.GetNumAtoms() > nodes):
+                    continue
+                Chem.Kekulize(mol, clearAromaticFlags=True)
+                kinds = [place.get(atom.GetAtomicNum(), -1) for atom in mol.GetAtoms()]
+                bonds = [(b.GetBeginAtomIdx(), b.GetEndAtomIdx(), int(b.GetBondType())) for b in mol.GetBonds()]
+                if kinds and min(kinds) >= 0 and all(order in (1, 2, 3) for *_, order in bonds):
+                    found.append((kinds, bonds))
+        if not found:
+            limit = f" and at most {nodes} of them" if nodes else ""
+            raise InputError(f"molecules: none of {len(smiles)} can be used with the atoms {tuple(atoms)}{limit}")
+        n = max([nodes, *(len(kinds) for kinds, _ in found)])
+        all_kinds = torch.full((len(found), n), -1, dtype=torch.int8)
+        all_bonds = torch.zeros(len(found), n * (n - 1) // 2, dtype=torch.int8)
+        for row, (kinds, bonds) in enumerate(found):
+            all_kinds[row, : len(kinds)] = torch.tensor(kinds, dtype=torch.int8)
+            for a, b, order in bonds:
+                i, j = min(a, b), max(a, b)
+                all_bonds[row, i * n - i * (i + 1) // 2 + j - i - 1] = order
+        return cls(all_kinds, all_bonds, len(atoms))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many molecules have 0, 1, 2, ... atoms."""
+        counts: list[int] = torch.bincount((self.kinds >= 0).sum(1)).tolist()
+        return tuple(counts)
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        batch = self.__getitems__([index])
+        return {"x0": {name: value[0] for name, value in batch["x0"].items()}, "mask": batch["mask"][0]}
+
+    def __getitems__(self, indices: Sequence[int]) -> dict[str, Any]:
+        """A whole batch, cut to its largest molecule."""
+        kinds, bonds = self.kinds[torch.as_tensor(indices)].long(), self.bonds[torch.as_tensor(indices)].float()
+        total = kinds.shape[1]
+        i, j = torch.triu_indices(total, total, 1)
+        adj = bonds.new_zeros(len(kinds), total, total)
+        adj[:, i, j] = bonds
+        mask = (kinds >= 0).float()
+        n = int(mask.sum(1).max())
+        x = torch.nn.functional.one_hot(kinds.clamp(min=0), self.features) * mask.unsqueeze(-1)
+        return {"x0": {"x": x[:, :n], "adj": (adj + adj.mT)[:, :n, :n]}, "mask": mask[:, :n]}
+
+
+class _Shuffled(Sampler[int]):
+    """A random order that depends on (seed, epoch) alone; Lightning calls `set_epoch`."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count, self.seed, self.epoch = count, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        yield from torch.randperm(self.count, generator=generator).tolist()
+
+
+class SmilesData(LightningDataModule):
+    """Batches `{"x0": {"x", "adj"}, "mask"}` of the molecules of a file.
+
+    Args:
+        path: the file.
+        atoms: atomic numbers of the node features.
+        nodes: larger molecules are left out; 0 keeps all.
+        batch_size: molecules a batch.
+        test: a JSON file with the row numbers (from 0) of the molecules for validation, a list or `{"valid_idxs": [...]}`.
+        share: without `test`, the part of the molecules to train on.
+        limit: molecules used for validation at most.
+        seed: of the order and of the split.
+
+    Raises:
+        InputError: files that cannot be read, or no molecules in a part.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        atoms: Sequence[int] = (6, 7, 8, 9),
+        *,
+        nodes: int = 0,
+        batch_size: int = 256,
+        test: str | None = None,
+        share: float = 0.9,
+        limit: int = 2048,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.path, self.atoms, self.nodes, self.batch_size = path, tuple(atoms), nodes, batch_size
+        self.test, self.share, self.limit, self.seed = test, share, limit, seed
+        self._parts: tuple[Molecules, Molecules] | None = None
+
+    def parts(self) -> tuple[Molecules, Molecules]:
+        """Training and validation molecules."""
+        if self._parts is None:
+            smiles = read_table(self.path)
+            held = self._held(len(smiles))
+            kept = [text for row, text in enumerate(smiles) if row not in held]
+            other = [smiles[row] for row in sorted(held)][: self.limit]
+            if not kept or not other:
+                found = f"{len(kept)} molecules to train on, {len(other)} to validate"
+                raise InputError(f"{self.path}: {found}; expected some of both")
+            train = Molecules.of(kept, self.atoms, nodes=self.nodes)
+            self._parts = train, Molecules.of(other, self.atoms, nodes=self.nodes)
+        return self._parts
+
+    def train_dataloader(self) -> DataLoader[dict[str, Any]]:
+        data = self.parts()[0]
+        order = _Shuffled(len(data), self.seed)
+        return DataLoader(data, self.batch_size, sampler=order, drop_last=len(data) >= self.batch_size, collate_fn=_as_it_is)
+
+    def val_dataloader(self) -> DataLoader[dict[str, Any]]:
+        return DataLoader(self.parts()[1], self.batch_size, collate_fn=_as_it_is)
+
+    def _held(self, count: int) -> set[int]:
+        if self.test is None:
+            order = torch.randperm(count, generator=torch.Generator().manual_seed(self.seed)).tolist()
+            return set(order[round(self.share * count) :])
+        try:
+            found = json.loads(Path(self.test).read_text(encoding="utf-8"))
+            rows = found["valid_idxs"] if isinstance(found, dict) else found
+            return {int(row) for row in rows if 0 <= int(row) < count}
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise InputError(f"{self.test}: expected a JSON list of row numbers ({error})") from error
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
