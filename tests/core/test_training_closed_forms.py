@@ -74,8 +74,9 @@ def posterior_mean(process: GaussianProcess, x: Tensor, t: float, y: Tensor | No
     """E[x0 | x] = mu + a C (a^2 C + s^2 I)^-1 (x - a mu - b y)."""
     a, b, s = process.coefs_of(t)
     gain = a * COV @ torch.linalg.inv(a**2 * COV + s**2 * torch.eye(2, dtype=F64))
-    centred = x - a * MEAN - (0 if y is None else b * y)
-    return MEAN + centred @ gain.T
+    centred = x - a * MEAN if y is None else x - a * MEAN - b * y
+    mean: Tensor = MEAN + centred @ gain.T
+    return mean
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -102,7 +103,7 @@ def test_the_linear_minimiser_is_the_posterior_mean(
             return loss.sum(1).mean()
 
         start = torch.zeros(6, dtype=F64)
-        hessian = torch.autograd.functional.hessian(mean_loss, start)
+        hessian = torch.func.hessian(mean_loss)(start)
         gradient = torch.func.grad(mean_loss)(start)
         assert bool((torch.linalg.eigvalsh(hessian) > 0).all())  # strictly convex: one minimiser
         best = start - torch.linalg.solve(hessian, gradient)

@@ -90,7 +90,7 @@ def test_a_mask_says_which_entries_count() -> None:
 def test_stored_noise_is_used_and_a_coupling_pairs_it() -> None:
     module = training(drop=None, coupling=MiniBatchOT())
     eps = torch.randn(8, 1, 2, 2, generator=generator_of(0))
-    x0, given, _ = as_batch(batch())
+    x0, given = batch()["x0"], as_batch(batch()).given
     losses, t = module.losses(Batch(x0, given, eps), module.times, "train", 0, 0)
     paired = eps[MiniBatchOT()(x0, eps)]
     entries = EpsLoss()(module.denoiser, Cosine(), x0, t=t, given=given, noise=Recorded([paired]))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from polyscore.denoisers import Denoiser, Precondition, Prediction
+from polyscore.denoisers import Precondition, Prediction
 from polyscore.processes import OUVE, VE, VP, Cosine, Flow, GaussianProcess, Product, ShortestPath
 from polyscore.state import NONE, Given
 from polyscore.testing import GMMDenoiser, Mixture
@@ -95,11 +95,11 @@ def test_an_error_orthogonal_to_the_data_adds_its_square() -> None:
     x0 = means[label] + 0.05**0.5 * torch.randn(n, 2, generator=g, dtype=torch.float64)
     t = torch.full((n,), 0.5, dtype=torch.float64)
 
-    def off(x: Tensor, time: Any, given: Given) -> Prediction:
-        return Prediction(exact(x, time, given).x0 + torch.tensor([0.2, -0.1]))
+    def off(x: Tensor, t: Any, given: Given) -> Prediction:
+        return Prediction(exact(x, t, given).x0 + torch.tensor([0.2, -0.1]))
 
-    denoisers: tuple[Denoiser, Denoiser] = (exact, off)
-    best, worse = (X0Loss()(denoiser, process, x0, t=t, noise=_Draws(2)).sum(1) for denoiser in denoisers)
+    best = X0Loss()(exact, process, x0, t=t, noise=_Draws(2)).sum(1)
+    worse = X0Loss()(off, process, x0, t=t, noise=_Draws(2)).sum(1)
     gain = worse - best
     assert abs(float(gain.mean()) - 0.05) < 4.5 * float(gain.std()) / n**0.5
 

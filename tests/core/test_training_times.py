@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,29 +17,30 @@ from polyscore.processes import EDM, VP, Cosine, Flow, GaussianProcess
 from polyscore.training import Antithetic, CosineTimes, Importance, LogLogistic, LogNormal, Stratified, TimeDensity, Uniform
 from polyscore.training.draws import generator_of
 
+Array = Any  # of float64: scipy's functions have no types
 N = 20_000
 
 
-def log_sigma_law(law: Callable[[np.ndarray], np.ndarray], process: GaussianProcess) -> Callable[[np.ndarray], np.ndarray]:
+def log_sigma_law(law: Callable[[Array], Array], process: GaussianProcess) -> Callable[[Array], Array]:
     """The distribution function of t when ln sigma has the distribution function `law`: sigma grows with t."""
 
-    def cdf(t: np.ndarray) -> np.ndarray:
+    def cdf(t: Array) -> Array:
         return law(np.log(process.sigma(torch.as_tensor(t, dtype=torch.float64)).numpy()))
 
     return cdf
 
 
-def truncated_logistic(x: np.ndarray, loc: float, scale: float, low: float, high: float) -> np.ndarray:
+def truncated_logistic(x: Array, loc: float, scale: float, low: float, high: float) -> Array:
     law = stats.logistic(loc, scale)
     return np.clip((law.cdf(x) - law.cdf(low)) / (law.cdf(high) - law.cdf(low)), 0, 1)
 
 
-def cosine(x: np.ndarray, sd: float, low: float, high: float) -> np.ndarray:
+def cosine(x: Array, sd: float, low: float, high: float) -> Array:
     first, last = np.arctan(low / sd), np.arctan(high / sd)
     return np.clip((np.arctan(np.exp(x) / sd) - first) / (last - first), 0, 1)
 
 
-CASES: list[tuple[str, TimeDensity, GaussianProcess, Callable[[np.ndarray], np.ndarray]]] = [
+CASES: list[tuple[str, TimeDensity, GaussianProcess, Callable[[Array], Array]]] = [
     ("uniform", Uniform(0.1, 0.9), VP(), stats.uniform(0.1, 0.8).cdf),
     ("log-normal, EDM", LogNormal(-1.2, 1.2), EDM(), log_sigma_law(stats.norm(-1.2, 1.2).cdf, EDM())),
     ("log-normal, VP", LogNormal(-1.2, 1.2), VP(), log_sigma_law(stats.norm(-1.2, 1.2).cdf, VP())),
@@ -57,7 +59,7 @@ CASES: list[tuple[str, TimeDensity, GaussianProcess, Callable[[np.ndarray], np.n
 
 @pytest.mark.parametrize(("density", "process", "cdf"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_draws_follow_the_distribution_function(
-    density: TimeDensity, process: GaussianProcess, cdf: Callable[[np.ndarray], np.ndarray]
+    density: TimeDensity, process: GaussianProcess, cdf: Callable[[Array], Array]
 ) -> None:
     t = density.sample(N, generator_of(0, "times"), process)
     assert t.dtype == torch.float64

@@ -117,6 +117,7 @@ def test_two_samples_at_two_times(golden: Mapping[str, Any], published: upstream
 def test_waves_to_network_input_and_back(golden: Mapping[str, Any], published: upstream.Published) -> None:
     noisy = torch.from_numpy(golden["noisy"])
     assert noisy.abs().max().item() == pytest.approx(float(golden["norm_factor"]))
+    assert published.codec is not None
     encoded = published.codec.encode(noisy / noisy.abs().max())
     assert distance(encoded, spec(golden["spec_fwd_noisy"])) < 1e-5
     padded = pad_frames(encoded, 64, published.frame_padding)[:, None]
@@ -184,6 +185,7 @@ def test_predictor_corrector(
     assert noise.used == int(golden[f"{name}_ncalls"])
     assert distance(x, spec(golden[f"{name}_sample"])) < SAMPLER
     # the original keeps the padding frames in the inverse transform, which changes the wave's last 227 samples
+    assert published.codec is not None
     wave = published.codec.decode(x[:, 0], 7800)[0] * float(golden["norm_factor"])
     theirs = torch.from_numpy(golden[f"{name}_wave"])
     assert distance(wave[:7500], theirs[:7500]) < SAMPLER

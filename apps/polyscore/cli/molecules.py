@@ -210,7 +210,7 @@ class _Work:
 
         mol = candidate.outcome.fragment
         if mol is None:
-            return self.total == self.args.count  # nothing was asked for: what cannot be read is reported
+            return bool(self.total == self.args.count)  # nothing was asked for: what cannot be read is reported
         if self.args.max_ring is not None and largest_ring(mol) > self.args.max_ring:
             return False
         if self.scaffold is not None and not self.scaffold.in_molecule(mol):

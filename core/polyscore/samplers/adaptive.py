@@ -185,9 +185,10 @@ class AdaptiveDPMSolver:
             nfe += self.order - (1 if rejected > state.memory.rejected else 0)
             free = low if run.given.y is None else low - nodes[-1].b * run.given.y
             scale = torch.maximum(free.abs(), lower.abs()).mul(self.rtol).clamp(min=self.atol)
-            error = float(((high - low).abs() / scale).detach().square().flatten(1).mean(1).max().sqrt())
-            size *= 0.9 * max(error, 1e-8) ** (-1 / self.order) if error == error else 0.1
-            if error <= 1:
+            error = self.norm(((high - low).abs() / scale).detach())
+            factor, accepted = self.control(error) if error == error else (0.1, False)
+            size *= factor
+            if accepted:
                 return StepState(high, nodes[-1].t, prediction, _Stride(size, free, nfe, rejected))
             rejected += 1
             if size < 1e-9:
@@ -198,6 +199,14 @@ class AdaptiveDPMSolver:
 
     def done(self, run: Run, state: StepState, i: int) -> bool:
         return state.t == run.times[-1]
+
+    def norm(self, ratio: Tensor) -> float:
+        """E of the errors by entry, (B, ...), in units of their tolerances: the largest rms of a sample."""
+        return float(ratio.square().flatten(1).mean(1).max().sqrt())
+
+    def control(self, error: float) -> tuple[float, bool]:
+        """The factor of the next step size, and whether a step of error E is taken."""
+        return 0.9 * max(error, 1e-8) ** (-1 / self.order), error <= 1
 
     def _nodes(self, process: GaussianProcess, t: float, lam: float, size: float, goal: float | None) -> list[_Node]:
         """The step's start, its inner nodes, and its end."""

@@ -70,7 +70,8 @@ class LastCheckpoint(ModelCheckpoint):
 class SeedSteps(Callback):
     """Seeds torch's global generator before each batch by (seed, epoch, batch, process).
 
-    Dropout has no other source of randomness, and a checkpoint does not hold its state: so a resumed run drops what the first would.
+    Dropout has no other source of randomness, and a checkpoint does not hold its state: so a resumed run drops what the first
+    would have dropped.
     """
 
     def __init__(self, seed: int) -> None:

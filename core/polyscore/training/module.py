@@ -48,7 +48,7 @@ def denoiser_in(model: nn.Module) -> Any:
     )
 
 
-def per_sample(loss: Any, mask: Tensor | None = None) -> Tensor:
+def per_sample(loss: Any, mask: Tensor | Mapping[str, Tensor] | None = None) -> Tensor:
     """The mean over the entries of each sample, (B,); leaves of a mapping add up.
 
     `mask` (B, N, ...), where its shape begins that of the loss, says which entries exist.
@@ -56,7 +56,7 @@ def per_sample(loss: Any, mask: Tensor | None = None) -> Tensor:
     if isinstance(loss, Mapping):
         parts = [per_sample(leaf, mask.get(name) if isinstance(mask, Mapping) else mask) for name, leaf in loss.items()]
         return torch.stack(parts).sum(0)
-    if mask is None or mask.shape != loss.shape[: mask.ndim]:
+    if not isinstance(mask, Tensor) or mask.shape != loss.shape[: mask.ndim]:
         return loss.flatten(1).mean(1)  # type: ignore[no-any-return]
     exists = mask.to(loss).view(*mask.shape, *[1] * (loss.ndim - mask.ndim)).expand_as(loss)
     return (loss * exists).flatten(1).sum(1) / exists.flatten(1).sum(1).clamp(min=1)  # type: ignore[no-any-return]

@@ -14,7 +14,8 @@
 | "rk45" | adaptive Runge-Kutta on the probability flow (errors 1e-5), then a denoising; has no number of steps | as needed |
 | "ode-upstream", "sde-upstream" | the bridge samplers of the original code: the network sees the state with the *next* time | N |
 
-A StoRM model adds one call of its predictor to each. On a mean-reverting process "multistep" begins with a call that recentres the state (`Recentred`).
+A StoRM model adds one call of its predictor to each.
+On a mean-reverting process "multistep" begins with a call that recentres the state (`Recentred`).
 "pc", "langevin", "predictor", their variants of 2023 and "rk45" need a drift that is finite at t = 1, which bridges lack.
 
 | preset | mean-reverting process (OUVE) | bridge | predictor |
@@ -154,9 +155,11 @@ def choose(
     if process is None:
         return Method()
     if isinstance(process, Bridge):
-        name, count = {"fast": ("ode", 4), "balanced": ("ode", 8), "paper": (paper_sampler or "ode-upstream", paper_steps)}[preset]
+        paper = (paper_sampler or "ode-upstream", paper_steps)
+        name, count = {"fast": ("ode", 4), "balanced": ("ode", 8), "paper": paper}[preset]
         return _on_bridge(sampler or name, steps or count)
-    name, count = {"fast": ("multistep", 4), "balanced": ("multistep", 9), "paper": (paper_sampler or "pc", paper_steps)}[preset]
+    paper = (paper_sampler or "pc", paper_steps)
+    name, count = {"fast": ("multistep", 4), "balanced": ("multistep", 9), "paper": paper}[preset]
     return _on_mean_reverting(process, sampler or name, steps or count, grids.SGMSE(t_eps))
 
 

@@ -14,7 +14,7 @@ Source: Richter et al. 2023, arXiv:2208.05830 (SGMSE+); Jukic et al. 2024, arXiv
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -223,7 +223,8 @@ class SpeechEnhancer(nn.Module):
             return self.codec.decode(predictor(spec), length)
         y = spec[:, None]
         # A model that makes its own end point and conditioning (StoRM) says so; for others both are the noisy spectrogram.
-        given = self.model.given(y) if hasattr(self.model, "given") else Given(y=y, cond=y)
+        endpoint: Callable[[Tensor], Given] = getattr(self.model, "given", _noisy_itself)
+        given = endpoint(y)
         noise = FrameNoise([mix_seed(seed, span.channel) for span in spans], [span.start // self.codec.hop for span in spans])
         x: Tensor = sample(
             method.sampler,
@@ -236,6 +237,10 @@ class SpeechEnhancer(nn.Module):
             noise=noise,
         )
         return self.codec.decode(x[:, 0], length)
+
+
+def _noisy_itself(noisy: Tensor) -> Given:
+    return Given(y=noisy, cond=noisy)
 
 
 def _check(wave: object, sample_rate: int, mix: float) -> None:

@@ -259,7 +259,7 @@ class DCUNet(nn.Module):
         if not self.time_embedding_complex:
             features = torch.cat([complete.imag, complete.real], dim=-1)  # sin, cos
             complete = torch.complex(features, torch.zeros_like(features))
-        for layer in self.embed[1:]:
+        for layer in list(self.embed)[1:]:
             complete = layer(complete)
         return complete
 

@@ -11,6 +11,8 @@ Source: Li, Zheng, Zhang, Li 2022, arXiv:2106.11789; Qin et al. 2020, arXiv:2005
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -124,7 +126,7 @@ class PlainEncoder(nn.Module):
         super().__init__()
         widths = [inputs, channels, channels, channels, channels, ENCODED]
         self.unet_list = nn.ModuleList(
-            _gated(a, b, kernel if i else (2, 5), norm) for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False))
+            _gated(a, b, kernel if i else (2, 5), norm) for i, (a, b) in enumerate(pairwise(widths))
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ stand-in. What can be read:
 | project | networks | processes | trained for |
 |---|---|---|---|
 | SGMSE+ | ncsnpp, ncsnpp_v2, ncsnpp_48k, dcunet | ouve, sbve | the score, the mean, x0, with all scalings |
-| StoRM | ncsnpp, ncsnpplarge, ncsnpp12M, ncsnpp6M; as predictors also gagnet, convtasnet | ouve, ouvp | regeneration, score-only, denoiser-only |
+| StoRM | ncsnpp, ncsnpplarge, ncsnpp12M, ncsnpp6M | ouve, ouvp | regeneration, score-only, denoiser-only |
+| StoRM | gagnet, convtasnet | - | the predictor: denoiser-only, and gagnet in regeneration |
 
 Source: Richter et al. 2023, arXiv:2208.05830; Richter et al. 2024, arXiv:2409.10753; Lemercier et al. 2023, arXiv:2212.11851.
 """
@@ -20,7 +21,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
 
 from polyscore.audio.codec import SpectrogramCodec
 from polyscore.audio.networks.convtasnet import ConvTasNet
@@ -47,7 +47,7 @@ class Published:
         steps: number of steps the checkpoint (its ``N``) or the original's script recommends.
     """
 
-    model: nn.Module
+    model: Any
     codec: SpectrogramCodec | None
     sample_rate: int
     frame_padding: Literal["zeros", "reflect"]

@@ -77,7 +77,7 @@ class Checkpoint:
         chosen = self._chosen(parameters, kind)
         state = self.tensors_of(tuple(parts))
         _same_names(wanted.keys(), state.keys())
-        values: dict[str, Tensor] = {**state, **chosen}
+        values: dict[str, Any] = {**state, **chosen}
         for name, tensor in wanted.items():
             value = values[name]
             if not isinstance(value, Tensor) or value.shape != tensor.shape:
@@ -114,7 +114,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
     # The data module that Lightning puts beside the settings is not needed.
     stand_ins = {"sgmse.data_module.SpecsDataModule": _SpecsDataModule}
     content = read_pickle(path, "an SGMSE or StoRM checkpoint (.ckpt)", stand_ins=stand_ins)
-    hyper, state = content.get("hyper_parameters"), content.get("state_dict")
+    hyper: Any = content.get("hyper_parameters")
+    state: Any = content.get("state_dict")
     if not isinstance(hyper, Mapping) or not isinstance(state, Mapping):
         found = ", ".join(map(str, list(content)[:8]))
         raise CheckpointError(

@@ -115,9 +115,9 @@ def _features(graphs: Any, first: int) -> tuple[Whole, Whole, NDArray[np.float64
             words.append(word >> np.uint64(64 - _BITS))
             keys.append(d[seen] * (_REACH + 1) + r)
             rows.append(g[seen])
-    row, key, word = (np.concatenate(part).astype(np.int64) for part in (rows, keys, words))
+    row, key, feature = (np.concatenate(part).astype(np.int64) for part in (rows, keys, words))
     spaces = (_REACH + 1) ** 2
-    block, counts = np.unique((row * spaces + key) << _BITS | word, return_counts=True)
+    block, counts = np.unique((row * spaces + key) << _BITS | feature, return_counts=True)
     group, column = block >> _BITS, block & (2**_BITS - 1)
     value = counts / np.sqrt(np.bincount(group, counts.astype(np.float64) ** 2))[group]
     row = group // spaces
