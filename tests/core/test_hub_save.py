@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,16 @@ def test_saving_over_a_save_replaces_it(tmp_path: Path) -> None:
     assert load(tmp_path / "m", allow=ALLOW).width == 2
     assert (tmp_path / "m" / "card.md").read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_who_may_read_a_saved_model_is_the_users_choice(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        path = save(tmp_path / "m", models.Tied(4))
+    finally:
+        os.umask(before)
+    assert {part.stat().st_mode & 0o777 for part in Path(path).iterdir()} == {0o666 & ~umask}
 
 
 def test_the_configuration_says_who_wrote_it(tmp_path: Path) -> None:

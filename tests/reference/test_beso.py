@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import math
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,15 @@ from polyscore.noise import Recorded
 from polyscore.processes import EDM
 from polyscore.robots.densities import SplitLogNormal, density
 from polyscore.robots.networks import ScoreGPT
+from polyscore.robots.normalise import Kind, Normaliser, Scaling
+from polyscore.robots.objectives import LastAction, StepDecay
 from polyscore.robots.samplers import make
 from polyscore.robots.schedules import schedule
 from polyscore.samplers import sample
 from polyscore.state import Given
+from polyscore.training.ema import Warmup
+from polyscore.training.objectives import Objective, X0Loss
+from polyscore.training.weightings import EDMWeight
 
 Arrays = dict[str, Tensor]
 
@@ -112,7 +116,6 @@ def test_densities(golden: Path) -> None:
     np.testing.assert_allclose(levels(SplitLogNormal(-1.0, 0.5, 1.5), u)[inner], a["split_lognormal_-1_0.5_1.5"][inner], rtol=1e-4)
 
 
-NOISE_FIRST = {"heun_churn10", "euler_churn10"}
 METHODS: dict[str, tuple[str, dict[str, float]]] = {
     "euler_ancestral_eta0.5": ("euler_ancestral", {"eta": 0.5}),
     "heun_churn10": ("heun", {"s_churn": 10.0}),
@@ -144,3 +147,76 @@ def test_samplers(golden: Path, denoiser: Precondition) -> None:
         worst[key] = float((out - wanted).abs().max())
     assert len(worst) == 138
     assert {key: error for key, error in worst.items() if error > 1e-5} == {}
+
+
+def gradient_norms(network: torch.nn.Module) -> dict[str, float]:
+    return {name: float(p.grad.norm()) for name, p in network.named_parameters() if p.grad is not None}
+
+
+def test_losses_and_gradients(golden: Path, denoiser: Precondition) -> None:
+    a, process, network = arrays(golden / "loss_block_small.npz"), denoiser.process, copy.deepcopy(denoiser)
+    cond, t = {"state": a["state"], "goal": a["goal"]}, denoiser.process.time_at_sigma(a["sigma"])
+
+    def loss(objective: Objective, cond: Arrays) -> Tensor:
+        entries: Tensor = objective(network, process, a["action"], t=t, given=Given(cond=cond), noise=Recorded([a["noise"]]))
+        return entries.mean()
+
+    value = loss(X0Loss(EDMWeight(0.5)), cond)
+    value.backward()  # type: ignore[no-untyped-call]
+    close(value, a["loss"], 1e-5)
+    norms = gradient_norms(network.network)
+    wanted = {key.removeprefix("gradnorm/inner_model."): float(v) for key, v in a.items() if key.startswith("gradnorm/")}
+    assert norms.keys() == wanted.keys()
+    np.testing.assert_allclose([norms[key] for key in wanted], list(wanted.values()), rtol=1e-5, atol=1e-5)
+    close(loss(LastAction(EDMWeight(0.5)), cond), a["loss_pred_last"], 1e-5)
+    masked = {**cond, "goal": a["goal"] * (1 - a["goal_mask"])}
+    close(loss(X0Loss(EDMWeight(0.5)), masked), a["loss_goal_mask"], 1e-5)
+
+
+def test_training(golden: Path, denoiser: Precondition) -> None:
+    """Six steps of Adam with StepLR and EMA: losses, rates, decays, and the norm and sum of every tensor."""
+    a, process, model = arrays(golden / "loss_block_small.npz"), denoiser.process, copy.deepcopy(denoiser)
+    model.network.requires_grad_(True)
+    settings, profile = StepDecay(step_size=2, gamma=0.99), Warmup(0.999)
+    optimiser = settings.build(model.parameters())
+    schedule_ = settings.schedule(optimiser, 6)
+    average = {name: p.detach().clone() for name, p in model.network.named_parameters()}
+    given = Given(cond={"state": a["state"], "goal": a["goal"]})
+    losses, rates, decays = [], [], []
+    for n in range(6):
+        noise, t = Recorded([a["train_noise"][n]]), process.time_at_sigma(a["train_sigma"][n])
+        value = X0Loss(EDMWeight(0.5))(model, process, a["action"], t=t, given=given, noise=noise).mean()
+        optimiser.zero_grad()
+        value.backward()
+        optimiser.step()
+        schedule_.step()
+        decay = profile.decay(n + 1)
+        for name, p in model.network.named_parameters():
+            average[name].lerp_(p.detach(), 1 - decay)
+        losses.append(float(value))
+        rates.append(optimiser.param_groups[0]["lr"])
+        decays.append(decay)
+    np.testing.assert_allclose(losses, a["train_losses"], rtol=1e-5)
+    np.testing.assert_allclose(rates, a["train_lr_after"], rtol=1e-12)
+    np.testing.assert_allclose(decays, a["train_ema_decay"], rtol=1e-12)
+    final = {name: p.detach() for name, p in model.network.named_parameters()}
+    for label, tensors in (("final", final), ("ema", average)):
+        for name, value in tensors.items():
+            np.testing.assert_allclose(value.norm(), a[f"train_{label}_norm/inner_model.{name}"], rtol=1e-5, atol=1e-5)
+            total = float(a[f"train_{label}_sum/inner_model.{name}"])
+            assert abs(float(value.double().sum()) - total) <= 1e-5 * max(1.0, value.numel() ** 0.5), name
+
+
+@pytest.mark.parametrize("task", ["kitchen", "block"])
+@pytest.mark.parametrize(("name", "kinds"), [("scaler_off", ("identity", "identity")), ("scaler_on", ("standard", "standard")), ("minmax_on", ("standard", "range"))])
+def test_scalers(name: str, kinds: tuple[Kind, Kind], task: str, golden: Path) -> None:
+    a = arrays(golden / "scalers.npz")
+    states, actions = (a["X"], a["Y"]) if task == "kitchen" else (a["Xb"], a["Yb"])
+    own = Normaliser(Scaling(states.shape[1]), Scaling(actions.shape[1], widen="multiply"))
+    own.fit(states, actions, state=kinds[0], action=kinds[1])
+    prefix = f"{name}_{task}"
+    close(own.state(states[:8]), a[f"{prefix}_in"], 1e-5)
+    close(own.action(actions[:8]), a[f"{prefix}_out"], 1e-5)
+    close(own.action.inverse(a[f"{prefix}_out"]), a[f"{prefix}_invout"], 1e-5)
+    close(torch.stack([own.action.low, own.action.high]), a[f"{prefix}_ybounds"], 1e-5)
+    close(own.action.clip(50 * actions[:8]), a[f"{prefix}_clip"], 1e-5)

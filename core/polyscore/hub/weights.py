@@ -101,8 +101,11 @@ def save_weights(path: Path, module: nn.Module) -> None:
         storages.add(tensor.untyped_storage().data_ptr())
         stored[name] = tensor
     notes = {"polyscore": json.dumps({"tied": tied, "complex": complex_names}, sort_keys=True)}
+    path.touch()
+    mode = path.stat().st_mode  # the user's umask: safetensors replaces the file by one that only its owner can read
     try:
         save_file(stored, path, metadata=notes)
+        path.chmod(mode)
     except (SafetensorError, KeyError, ValueError) as error:
         number = re.search(r"os error (\d+)", str(error))
         if number:  # the Rust library words an OSError in this way

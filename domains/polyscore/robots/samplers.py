@@ -132,14 +132,22 @@ def _above_zero(run: Run) -> Run:
 
 
 def make(
-    name: str, *, eta: float = 1.0, s_churn: float = 0.0, s_tmin: float = 0.0, s_tmax: float = math.inf, s_noise: float = 1.0
+    name: str,
+    *,
+    eta: float = 1.0,
+    s_churn: float = 0.0,
+    s_tmin: float = 0.0,
+    s_tmax: float = math.inf,
+    s_noise: float | None = None,
 ) -> Any:
     """The sampler of an original name; `eta` is read by the ancestral ones, the rest by "euler" and "heun".
+
+    Without `s_noise` it is the original's: 1.003 for "heun", 1 for "euler".
 
     Raises:
         InputError: an unknown name.
     """
-    churn = {"s_churn": s_churn, "s_min": s_tmin, "s_max": s_tmax, "s_noise": s_noise}
+    churn: dict[str, Any] = {"s_churn": s_churn, "s_min": s_tmin, "s_max": s_tmax, "s_noise": s_noise or (1.003 if name == "heun" else 1.0)}
     match name:
         case "ddim":
             return DDIM()
