@@ -82,10 +82,9 @@ def test_what_is_no_checkpoint_is_named(verb: str, storm: Path, tmp_path: Path, 
     data = storm.read_bytes()
     cut = tmp_path / "cut.ckpt"
     cut.write_bytes(data[: len(data) // 2])
-    assert "cut off or damaged" in error(cut) or verb == "convert"
-    broken = tmp_path / "broken.ckpt"
-    broken.write_bytes(data[: len(data) // 2] + b"\0" * 999 + data[len(data) // 2 + 999 :])
+    assert "cut off or damaged" in error(cut)
+    unknown = tmp_path / "unknown.ckpt"
     content = torch.load(storm, weights_only=True)
     content["hyper_parameters"]["backbone_score"] = "ae-ncsnpp"
-    torch.save(content, broken)
-    assert "its network is 'ae-ncsnpp'; expected one of ncsnpp" in error(broken)
+    torch.save(content, unknown)
+    assert "its network is 'ae-ncsnpp'; expected one of ncsnpp" in error(unknown)

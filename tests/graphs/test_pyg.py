@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 import torch
 
-pyg: Any = pytest.importorskip("torch_geometric.data")
+pytest.importorskip("torch_geometric")
+import torch_geometric.data
 
 from polyscore.errors import InputError
 from polyscore.graphs import Graphs
 from polyscore.graphs.batch import mask_of
 from polyscore.graphs.pyg import from_pyg, to_pyg
+
+pyg: Any = torch_geometric.data
 
 
 def test_there_and_back() -> None:

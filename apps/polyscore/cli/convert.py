@@ -36,15 +36,14 @@ def run(args: argparse.Namespace) -> int:
     from polyscore import hub
     from polyscore.hub.files import readable_size
 
-    with Report("convert", args) as report:
-        with report.item(args.checkpoint, args.out) as item:
-            facts, pipeline = _recognise(args.checkpoint)
-            chosen = {} if args.weights is None else {"weights": args.weights}
-            model = pipeline.from_pretrained(args.checkpoint, **chosen)
-            folder = hub.save(args.out, model, card=_card(args.checkpoint, facts, args.weights))
-            size = sum(part.stat().st_size for part in folder.iterdir())
-            item.update(kind=facts["kind"], parameters=facts.get("parameters"), bytes=size)
-            say(f"{facts['what']}\n-> {folder} ({readable_size(size)})", quiet=args.quiet)
+    with Report("convert", args) as report, report.item(args.checkpoint, args.out) as item:
+        facts, pipeline = _recognise(args.checkpoint)
+        chosen = {} if args.weights is None else {"weights": args.weights}
+        model = pipeline.from_pretrained(args.checkpoint, **chosen)
+        folder = hub.save(args.out, model, card=_card(args.checkpoint, facts, args.weights))
+        size = sum(part.stat().st_size for part in folder.iterdir())
+        item.update(kind=facts["kind"], parameters=facts.get("parameters"), bytes=size)
+        say(f"{facts['what']}\n-> {folder} ({readable_size(size)})", quiet=args.quiet)
     return report.exit_code
 
 

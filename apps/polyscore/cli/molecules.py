@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from polyscore.cli import flags
 from polyscore.cli.console import say, track
-from polyscore.cli.report import Report, mean, share
+from polyscore.cli.report import Report
 from polyscore.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,16 +27,9 @@ if TYPE_CHECKING:
     from polyscore.graphs.chem.scaffold import Scaffold
     from polyscore.training.shards import Shards
 
-__all__ = ["HELP", "Candidate", "add_arguments", "run"]
+__all__ = ["HELP", "Candidate", "Work", "add_arguments", "run"]
 
 HELP = "draw molecules (GDSS checkpoints or own models), as SMILES, SDF, table and pictures"
-
-_GRID = 64  # molecules in the picture
-_FRAMES = 24  # of the animation
-_COLUMNS = ("smiles", "inchikey", "seed", "atoms", "valid_before_correction", "corrected", "charge", "fragments")
-_PROPERTIES = ("qed", "logp", "sa", "mw", "tpsa", "largest_ring", "pains", "brenk")
-_COMPARED = ("novel", "nearest_tanimoto")
-
 
 @dataclass(frozen=True)
 class Candidate:
@@ -98,6 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Draw what is missing, then write the files; after Ctrl-C with what is finished."""
     flags.threads(args.threads)
+    from polyscore.cli.molecule_files import write
     from polyscore.graphs import GraphGenerator, chem  # noqa: F401  - a missing rdkit is told before anything is drawn
     from polyscore.graphs.chem.conditions import parse_conditions
     from polyscore.graphs.chem.files import read_smiles
@@ -112,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     if not model.atoms:
         raise InputError(f"--model {args.model} draws graphs without atoms; expected a model of molecules")
     scaffold = Scaffold.of(args.scaffold, model.atoms) if args.scaffold else None
-    work = _Work(args, model, _between(args.size, model, scaffold), scaffold, conditions)
+    work = Work(args, model, _between(args.size, model, scaffold), scaffold, conditions)
     shards = _shards(args, work)
     with Report("molecules", args) as report:
         report.device, report.nfe = str(device), work.method.nfe
@@ -123,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
                 pass
         except KeyboardInterrupt as interrupt:
             stopped = interrupt
-        _write(args, work, report, reference)
+        write(args, work, report, reference)
         if stopped is not None:
             raise stopped
         found = len(work.kept)
@@ -135,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
     return report.exit_code
 
 
-class _Work:
+class Work:
     """Draws candidates, keeps those that meet the conditions, and counts what it costs."""
 
     def __init__(
@@ -236,7 +230,7 @@ def _between(text: str | None, model: GraphGenerator, scaffold: Scaffold | None)
     return None if text is None and scaffold is None else (low, high)
 
 
-def _shards(args: argparse.Namespace, work: _Work) -> Shards:
+def _shards(args: argparse.Namespace, work: Work) -> Shards:
     from polyscore.training.shards import Shards
 
     names = ("seed", "preset", "sampler", "steps", "size", "scaffold")
@@ -246,106 +240,3 @@ def _shards(args: argparse.Namespace, work: _Work) -> Shards:
         raise InputError(f"{args.out} holds molecules already; --resume goes on with them, or give another --out")
     shards.create()
     return shards
-
-
-def _write(args: argparse.Namespace, work: _Work, report: Report, reference: Any) -> None:
-    from polyscore.graphs.chem import files
-
-    kept = [candidate for candidate in work.kept if candidate.outcome.fragment is not None]
-    mols = [candidate.outcome.fragment for candidate in kept]
-    smiles = [candidate.outcome.smiles for candidate in kept]
-    rows = _rows(args, work, kept, reference)
-    columns = (*_COLUMNS, *_PROPERTIES, *(_COMPARED if reference else ()))
-    files.write_csv(args.out / "molecules.csv", rows, columns)
-    files.write_smiles(args.out / "molecules.smi", smiles)
-    if mols and not args.no_pictures:
-        files.write_sdf(args.out / "molecules.sdf", mols, smiles, seed=args.seed)
-        files.write_grid(args.out / "grid.png", mols[:_GRID], smiles[:_GRID])
-        _animate(args, work, kept[0])
-    for row in rows:
-        report.add(f"molecule {row['seed']}", str(args.out / "molecules.csv"), smiles=row["smiles"])
-    for candidate in work.kept:
-        if candidate.outcome.fragment is None:
-            name = f"molecule {args.seed + candidate.number}"
-            report.add(name, None, status="failed", error="no atoms, or no fragment that RDKit reads")
-    report.metrics = _metrics(work, mols, smiles, rows, reference)
-
-
-def _rows(args: argparse.Namespace, work: _Work, kept: list[Candidate], reference: Any) -> list[dict[str, Any]]:
-    from rdkit import Chem, rdBase
-
-    from polyscore.graphs.chem.properties import alerts, properties
-
-    rows = []
-    for candidate in kept:
-        found: Any = candidate.outcome
-        mol = found.fragment
-        with rdBase.BlockLogs():
-            key = Chem.MolToInchiKey(mol)
-        row = {
-            "smiles": found.smiles,
-            "inchikey": key,
-            "seed": args.seed + candidate.number,
-            "atoms": mol.GetNumAtoms(),
-            "valid_before_correction": int(found.valid),
-            "corrected": int(found.corrected),
-            "charge": Chem.GetFormalCharge(mol),
-            "fragments": found.fragments,
-            **(work.values.get(candidate.number) or properties(mol)),
-            **{name: int(value) for name, value in alerts(mol).items()},
-        }
-        rows.append({name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()})
-    if reference:
-        similar = reference.nearest([candidate.outcome.fragment for candidate in kept])
-        for row, value in zip(rows, similar, strict=True):
-            row.update(novel=int(row["smiles"] not in reference.smiles), nearest_tanimoto=round(value, 4))
-    return rows
-
-
-def _metrics(work: _Work, mols: list[Any], smiles: list[str], rows: list[dict[str, Any]], reference: Any) -> dict[str, Any]:
-    """Validities of all candidates; everything else of the molecules that are given out."""
-    from rdkit import rdBase
-
-    outcomes = [candidate.outcome for candidate in work.candidates]
-    n = len(outcomes)
-    metrics: dict[str, Any] = {"candidates": n, "molecules": len(mols), "rdkit": rdBase.rdkitVersion}
-    if n:
-        metrics |= {
-            "validity_without_correction": share(sum(o.valid for o in outcomes), n),
-            "validity": share(sum(o.fragment is not None for o in outcomes), n),
-            "validity_strict": share(sum(o.strict for o in outcomes), n),
-            "charged": share(sum(o.charged > 0 for o in outcomes), n),
-            "connected": share(sum(o.fragments == 1 for o in outcomes), n),
-        }
-    if work.drawn:
-        metrics["cpu_seconds_per_molecule"] = work.cpu / work.drawn
-    if mols:
-        metrics["uniqueness"] = share(len(set(smiles)), len(smiles))
-        metrics |= {name: mean([float(row[name]) for row in rows]) for name in _PROPERTIES[:6]}
-        metrics |= {name: share(sum(row[name] for row in rows), len(rows)) for name in _PROPERTIES[6:]}
-    if mols and reference:
-        distinct = set(smiles)
-        metrics["novelty"] = share(len(distinct - reference.smiles), len(distinct))
-        metrics["nspdk"] = reference.nspdk(mols)
-    return metrics
-
-
-def _animate(args: argparse.Namespace, work: _Work, candidate: Candidate) -> None:
-    """What the model sees in the noise, step by step, for the first molecule."""
-    from polyscore.graphs import Graphs
-    from polyscore.graphs.batch import mask_of
-    from polyscore.graphs.chem import decode, files
-    from polyscore.graphs.chem.decode import outcome
-
-    around = work.scaffold.around if work.scaffold else None
-    frames = work.model.trajectory(work.method, [candidate.size], [args.seed + candidate.number], around=around)
-    every, pictures = max(1, work.method.steps // _FRAMES), []
-    mask = mask_of([candidate.size], candidate.size)
-    for frame in frames:
-        if frame.i % every == 0:
-            state = {name: value.float().cpu() for name, value in frame.prediction.x0.items()}
-            [graph] = decode(Graphs.of(state, mask), work.model.atoms)
-            if graph.atoms:
-                pictures.append(files.draw(outcome(graph).mol, f"t = {frame.t:.2f}"))
-    pictures.append(files.draw(candidate.outcome.fragment, candidate.outcome.smiles))
-    files.write_gif(args.out / "trajectory.gif", pictures)

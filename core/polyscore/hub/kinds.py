@@ -106,6 +106,8 @@ def _kind_of_json(path: Path) -> Kind:
 
 
 def _kind_of_zip(path: Path) -> Kind:
+    if not zipfile.is_zipfile(path):
+        return Kind("damaged", "a zip archive, as torch writes, that is cut off or damaged")
     words = pickle_words(path)
     if "pytorch-lightning_version" in words:
         return Kind("lightning", "a Lightning training checkpoint (a pickle; `polyscore fit` writes the model as a folder)")

@@ -29,7 +29,7 @@ try:
 except ImportError as error:
     raise MissingExtraError(f"sound files need the package {error.name}: pip install 'polyscore[audio]'") from error
 
-__all__ = ["SUFFIXES", "AudioFormat", "format_for", "read", "resample", "write"]
+__all__ = ["SUFFIXES", "AudioFormat", "decode", "encode", "format_for", "read", "resample", "write"]
 
 _CONTAINERS = {
     ".wav": "WAV",
@@ -81,23 +81,39 @@ def read(path: str | os.PathLike[str]) -> tuple[Tensor, AudioFormat]:
     if path.is_dir():
         raise InputError(f"{path}: is a folder; expected an audio file")
     try:
-        with soundfile.SoundFile(path) as file:
+        return _samples(path, path)
+    except PermissionError:
+        raise InputError(f"{path}: no permission to read it") from None
+
+
+def decode(data: bytes, name: str = "the input") -> tuple[Tensor, AudioFormat]:
+    """The same of a file's bytes; ``name`` is what errors call it.
+
+    Raises:
+        InputError: not audio, damaged, or empty.
+    """
+    return _samples(BytesIO(data), name)
+
+
+def _samples(source: Path | BytesIO, name: Path | str) -> tuple[Tensor, AudioFormat]:
+    try:
+        with soundfile.SoundFile(source) as file:
             form = AudioFormat(file.samplerate, file.channels, file.format, file.subtype)
             promised = file.frames
             blocks = []
             while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
                 blocks.append(block)
-    except PermissionError:
-        raise InputError(f"{path}: no permission to read it") from None
     except soundfile.LibsndfileError as error:
         reason = _reason(error)
-        raise InputError(f"{path}: cannot be read as audio ({reason}); expected wav, flac, ogg or mp3") from error
+        if isinstance(source, Path) and not os.access(source, os.R_OK):
+            raise InputError(f"{name}: no permission to read it") from None
+        raise InputError(f"{name}: cannot be read as audio ({reason}); expected wav, flac, ogg, mp3 or aiff") from error
     found = sum(len(block) for block in blocks)
     if not found:
-        raise InputError(f"{path}: holds no samples; expected at least one")
+        raise InputError(f"{name}: holds no samples; expected at least one")
     # Lossless files know their length; in compressed streams the count is an estimate.
     if form.container == "FLAC" and found < promised:
-        raise InputError(f"{path}: ends after {found} of {promised} samples: the file is damaged or incomplete")
+        raise InputError(f"{name}: ends after {found} of {promised} samples: the file is damaged or incomplete")
     return torch.from_numpy(np.ascontiguousarray(np.concatenate(blocks).T)), form
 
 
@@ -111,10 +127,21 @@ def write(path: str | os.PathLike[str], wave: Tensor, form: AudioFormat) -> None
             channels.
         PolyscoreError: the place cannot be written.
     """
+    # Encoded in memory: of a full disk libsndfile says "System error" at best, and nothing if it fills while an encoder closes.
+    encoded = encode(wave, form, path)
+    with atomic_path(path) as name:
+        name.write_bytes(encoded)
+
+
+def encode(wave: Tensor, form: AudioFormat, path: str | os.PathLike[str] = "the output") -> memoryview:
+    """The bytes of the file that `write` writes; ``path`` is what errors call it.
+
+    Raises:
+        InputError: as `write`.
+    """
     if wave.dim() != 2 or wave.shape[0] != form.channels:
         raise InputError(f"{path}: the wave has shape {tuple(wave.shape)}; expected ({form.channels}, samples)")
     samples = wave.detach().to("cpu", torch.float32).T.contiguous().numpy()
-    # Encoded in memory: of a full disk libsndfile says "System error" at best, and nothing if it fills while an encoder closes.
     encoded = BytesIO()
     try:
         soundfile.write(encoded, samples, form.rate, subtype=form.subtype, format=form.container)
@@ -123,8 +150,7 @@ def write(path: str | os.PathLike[str], wave: Tensor, form: AudioFormat) -> None
             f"{path}: cannot be written as {form.container} {form.subtype} with {form.channels} channels at "
             f"{form.rate} Hz ({_reason(error)}); choose another format, wav for instance"
         ) from error
-    with atomic_path(path) as name:
-        name.write_bytes(encoded.getbuffer())
+    return encoded.getbuffer()
 
 
 def format_for(path: str | os.PathLike[str], form: AudioFormat) -> AudioFormat:

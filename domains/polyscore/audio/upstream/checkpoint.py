@@ -109,7 +109,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: missing, damaged, or of another project; the message says what was found.
     """
     if path.is_file() and not zipfile.is_zipfile(path):
-        found = _found(path)
+        found = kind_of(path).text if path.stat().st_size else "an empty file"
         raise CheckpointError(f"{path}: is {found}; expected a checkpoint (.ckpt) of SGMSE or StoRM")
     # The data module that Lightning puts beside the settings is not needed.
     stand_ins = {"sgmse.data_module.SpecsDataModule": _SpecsDataModule}
@@ -133,15 +133,6 @@ def open_checkpoint(path: Path) -> Checkpoint:
         f"{path}: is a checkpoint of another project, with hyper_parameters {found or '(none)'}; expected 'backbone' and 'sde' "
         "(sp-uhh/sgmse), or 'backbone_denoiser', 'backbone_score' and 'sde' (sp-uhh/storm)"
     )
-
-
-def _found(path: Path) -> str:
-    """What a file that is no whole zip archive is."""
-    with path.open("rb") as file:
-        start = file.read(2)
-    if start == b"PK":
-        return "a torch checkpoint that is cut off or damaged"
-    return kind_of(path).text if start else "an empty file"
 
 
 def _same_names(wanted: Any, found: Any) -> None:
