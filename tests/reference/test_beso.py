@@ -202,6 +202,8 @@ def test_training(golden: Path, denoiser: Precondition) -> None:
     final = {name: p.detach() for name, p in model.network.named_parameters()}
     for label, tensors in (("final", final), ("ema", average)):
         for name, value in tensors.items():
+            if name.endswith("attn.key.bias"):
+                continue  # its gradient is 0 (softmax does not see it), and Adam magnifies the rounding of 0 to its step size
             np.testing.assert_allclose(value.norm(), a[f"train_{label}_norm/inner_model.{name}"], rtol=1e-5, atol=1e-5)
             total = float(a[f"train_{label}_sum/inner_model.{name}"])
             assert abs(float(value.double().sum()) - total) <= 1e-5 * max(1.0, value.numel() ** 0.5), name

@@ -2,9 +2,9 @@
 
     y  = resample(noisy) / max |resample(noisy)|          one factor for the whole recording, all channels
     x  = codec.decode(sample(p(x0 | codec.encode(y))))    or the predictor's one call
-    out = mix * resample(x * factor) + (1 - mix) * noisy
+    out = mix * (resample(x * factor) + high band) + (1 - mix) * noisy
 
-Every channel is enhanced by itself. Silence stays exactly silent: a channel of zeros never meets the network. Long
+The high band is what the model's rate cannot hold (`polyscore.audio.bands`). Every channel is enhanced by itself. Silence stays exactly silent: a channel of zeros never meets the network. Long
 recordings go through windows with context (`polyscore.audio.windows`) and noise that belongs to the frames of the recording
 (`polyscore.audio.frame_noise`), so the memory does not grow with the length and the seams do not differ by their noise.
 
@@ -13,6 +13,7 @@ Source: Richter et al. 2023, arXiv:2208.05830 (SGMSE+); Jukic et al. 2024, arXiv
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,9 +22,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from polyscore.audio.bands import HIGH_BANDS, HighBand, add_high_band
 from polyscore.audio.codec import SpectrogramCodec, pad_frames
 from polyscore.audio.frame_noise import FrameNoise, mix_seed
 from polyscore.audio.io import resample
+from polyscore.audio.memory import fitting_window, free_memory
 from polyscore.audio.methods import Method, choose
 from polyscore.audio.windows import Span, Windows
 from polyscore.errors import CheckpointError, ConfigError, InputError, PolyscoreError
@@ -166,6 +169,8 @@ class SpeechEnhancer(nn.Module):
         sampler: str | None = None,
         seed: int = 0,
         mix: float = 1.0,
+        high_band: HighBand = "gain",
+        chunk: float | None = None,
         batch_size: int = 1,
     ) -> Tensor:
         """Enhance a recording (C, L) or (L,) of full scale 1 at ``sample_rate`` Hz; same shape, rate and level back.
@@ -178,12 +183,15 @@ class SpeechEnhancer(nn.Module):
             sampler: name of a sampler, instead of the preset's (`polyscore.audio.methods`).
             seed: seed of the noise; channel c draws from (seed, c).
             mix: share of the enhanced signal in the output, 0 to 1; the rest is the input.
+            high_band: what becomes of the band above the model's: "gain", "keep" or "drop" (`polyscore.audio.bands`).
+            chunk: seconds of a window; by default ``window_seconds``, or less where the free memory asks for it.
             batch_size: windows per network call.
 
         Raises:
             InputError: a wave that is empty, not real, or holds NaN or infinity; an argument outside its range.
         """
-        _check(wave, sample_rate, mix)
+        _check(wave, sample_rate, mix, high_band)
+        windows = self._windows(chunk)
         method = self.method(preset=preset, steps=steps, sampler=sampler)
         noisy = wave.reshape(-1, wave.shape[-1]).to("cpu", torch.float32)
         low = resample(noisy, sample_rate, self.sample_rate)
@@ -195,18 +203,37 @@ class SpeechEnhancer(nn.Module):
         def enhance_windows(windows: Tensor, spans: Sequence[Span]) -> Tensor:
             return self._enhance_batch(windows / level, spans, method, seed) * level
 
-        clean = self._windows()(low, enhance_windows, channels=channels, batch_size=batch_size)
+        clean = windows(low, enhance_windows, channels=channels, batch_size=batch_size)
         if not torch.isfinite(clean).all():
             raise PolyscoreError("enhance: the model returned NaN or infinity; nothing is written, try another preset or seed")
         clean = resample(clean, self.sample_rate, sample_rate, length=noisy.shape[-1])
+        if sample_rate > self.sample_rate:
+            back = resample(low, self.sample_rate, sample_rate, length=noisy.shape[-1])
+            clean = add_high_band(clean, noisy, back, sample_rate, high_band)
+            clean[[c for c in range(len(low)) if c not in channels]] = 0
         out = clean if mix == 1 else mix * clean + (1 - mix) * noisy
         return out.reshape(wave.shape).to(wave)
 
-    def _windows(self) -> Windows:
+    def window(self, chunk: float | None = None) -> float:
+        """Seconds of a window: ``chunk``, or by default ``window_seconds``, less where the free memory asks for it.
+
+        Raises:
+            InputError: a chunk that is not longer than 0.
+        """
+        if chunk is not None and not 0 < chunk < math.inf:
+            raise InputError(f"enhance: chunk is {chunk} s; expected a positive number of seconds")
+        if chunk is not None or self.codec is None:
+            return self.window_seconds if chunk is None else chunk
+        frames = (self.codec.bins, self.sample_rate / self.codec.hop)
+        free = free_memory(next(self.parameters(), torch.empty(0)).device)
+        return fitting_window(self.model, self.window_seconds, self.context_seconds, frames, free)
+
+    def _windows(self, chunk: float | None) -> Windows:
         # Cuts lie on frames, so that a window's frames are frames of the whole recording.
         grid = 2 * (self.codec.hop if self.codec is not None else 1)
-        context = round(self.context_seconds * self.sample_rate / grid) * grid
-        core = max(context, grid, round(self.window_seconds * self.sample_rate / grid) * grid)
+        seconds = self.window(chunk)
+        context = round(min(self.context_seconds, seconds) * self.sample_rate / grid) * grid
+        core = max(context, grid, round(seconds * self.sample_rate / grid) * grid)
         return Windows(core, context)
 
     def _enhance_batch(self, waves: Tensor, spans: Sequence[Span], method: Method, seed: int) -> Tensor:
@@ -243,7 +270,7 @@ def _noisy_itself(noisy: Tensor) -> Given:
     return Given(y=noisy, cond=noisy)
 
 
-def _check(wave: object, sample_rate: int, mix: float) -> None:
+def _check(wave: object, sample_rate: int, mix: float, high_band: str) -> None:
     if not isinstance(wave, Tensor) or not wave.is_floating_point() or wave.dim() not in (1, 2) or 0 in wave.shape:
         found = f"{wave.dtype} of shape {tuple(wave.shape)}" if isinstance(wave, Tensor) else type(wave).__name__
         raise InputError(f"enhance: the wave is {found}; expected a real tensor (channels, samples) or (samples,), not empty")
@@ -254,3 +281,5 @@ def _check(wave: object, sample_rate: int, mix: float) -> None:
         raise InputError(f"enhance: sample_rate is {sample_rate} Hz; expected a positive number")
     if not 0 <= mix <= 1:
         raise InputError(f"enhance: mix is {mix}; expected 0 (the input) to 1 (the enhanced signal)")
+    if high_band not in HIGH_BANDS:
+        raise InputError(f"enhance: high_band is {high_band!r}; expected one of {', '.join(HIGH_BANDS)}")

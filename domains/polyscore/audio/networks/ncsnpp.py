@@ -114,6 +114,10 @@ class NCSNpp(nn.Module):
         """Number of bins and of frames at the input for one at the bottom: F and T must be multiples of it."""
         return 1 << (len(self.ch_mult) - 1)
 
+    def bytes_per_frame(self, bins: int) -> int:
+        """Peak of the memory of a call without gradients, per frame of ``bins`` bins: 15 maps of ``nf`` channels, measured."""
+        return 15 * 4 * self.nf * max(1, self.ch_mult[0]) * bins
+
     # ------------------------------------------------------------------ construction
 
     def _build(self) -> Iterator[nn.Module]:
