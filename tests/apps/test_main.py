@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from polyscore.cli import main as entry
+from polyscore.cli.evaluate import KINDS
 from polyscore.cli.main import VERBS, main
 from polyscore.errors import CheckpointError, ConfigError, InputError, MissingExtraError, PolyscoreError
 
@@ -71,7 +72,8 @@ def test_every_verb_spells_the_common_flags_alike() -> None:
     from polyscore.cli.flags import FLAGS
 
     options = {option: settings.get("type") for names, settings in FLAGS.values() for option in names}
-    for name in VERBS:
+    verbs = [name for name in VERBS if name != "evaluate"]
+    for name in (*verbs, *(f"evaluate_{kind}" for kind in KINDS)):
         parser = argparse.ArgumentParser()
         entry._load(name).add_arguments(parser)
         known = {option for action in parser._actions for option in action.option_strings}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from polyscore import hub
 from polyscore.audio import SpeechEnhancer
 from polyscore.audio.codec import SpectrogramCodec
 from polyscore.audio.denoiser import SpectrogramDenoiser
-from polyscore.audio.io import AudioFormat, read, write
+from polyscore.audio.io import AudioFormat, decode, read, write
 from polyscore.audio.networks.ncsnpp import NCSNpp
 from polyscore.cli.main import main
 from polyscore.cli.report import validate
@@ -38,6 +41,7 @@ FORMS = {
     "deep/er/float.wav": AudioFormat(48000, 1, "WAV", "FLOAT"),
     "deep/sound.flac": AudioFormat(22050, 1, "FLAC", "PCM_16"),
     "deep/sound.ogg": AudioFormat(44100, 1, "OGG", "VORBIS"),
+    "deep/sound.aiff": AudioFormat(44100, 2, "AIFF", "PCM_16"),
     "LOUD.MP3": AudioFormat(44100, 2, "MP3", "MPEG_LAYER_III"),
 }
 
@@ -112,7 +116,7 @@ def test_patterns_and_one_output_file(model: Path, recordings: Path, tmp_path: P
     assert tree(tmp_path / "out") == ["deep/er/float.wav", "mono.wav", "stereo.wav"]
     assert enhance(recordings / "stereo.wav", "-o", tmp_path / "one.flac", "--model", model) == 0
     assert read(tmp_path / "one.flac")[1] == AudioFormat(44100, 2, "FLAC", "PCM_24")
-    assert enhance(recordings / "*.aiff", "-o", tmp_path / "none", "--model", model) == 1
+    assert enhance(recordings / "*.w64", "-o", tmp_path / "none", "--model", model) == 1
 
 
 def test_existing_outputs_can_be_kept(model: Path, recordings: Path, tmp_path: Path) -> None:
@@ -146,7 +150,7 @@ def test_outputs_inside_the_input_folder_are_not_inputs_of_the_next_run(model: P
 
 def test_the_output_folder_may_hold_the_input_folder(model: Path, recordings: Path, tmp_path: Path) -> None:
     assert enhance(recordings / "deep", "-o", recordings, "--model", model) == 0
-    assert {"sound.flac", "sound.ogg", "er/float.wav"} <= set(tree(recordings))
+    assert {"sound.flac", "sound.ogg", "sound.aiff", "er/float.wav"} <= set(tree(recordings))
 
 
 def test_two_inputs_of_one_name_do_not_overwrite_each_other(model: Path, recordings: Path, tmp_path: Path) -> None:
@@ -164,9 +168,104 @@ def test_mix_zero_is_the_input_and_plots_are_pictures(model: Path, recordings: P
     assert tree(out) == ["float.wav", "float.wav.png"]
 
 
+def test_channels(model: Path, recordings: Path, tmp_path: Path) -> None:
+    source = recordings / "stereo.wav"
+    both = read(source)[0]
+    for choice, wave in (("each", both), ("mono", both.mean(0, keepdim=True)), ("first", both[:1])):
+        assert enhance(source, "-o", tmp_path / choice, "--model", model, "--channels", choice) == 0
+        assert read(tmp_path / choice / "stereo.wav")[1] == replace(FORMS["stereo.wav"], channels=len(wave))
+        assert enhance(source, "-o", tmp_path / choice, "--model", model, "--channels", choice, "--mix", 0) == 0
+        assert torch.allclose(read(tmp_path / choice / "stereo.wav")[0], wave, atol=1e-6)
+
+
+def test_high_band(model: Path, recordings: Path, tmp_path: Path) -> None:
+    source, waves = recordings / "deep/er/float.wav", {}
+    for rule in ("keep", "gain", "drop"):
+        assert enhance(source, "-o", tmp_path / rule, "--model", model, "--high-band", rule) == 0
+        waves[rule] = read(tmp_path / rule / "float.wav")[0]
+    noisy = read(source)[0]
+    there, low = high_power(noisy), noisy.square().sum() - (waves["keep"] - waves["drop"]).square().sum()
+    assert high_power(waves["keep"] - waves["drop"]) == pytest.approx(there, rel=0.01)
+    assert 0 < high_power(waves["gain"] - waves["drop"]) <= 1.01 * there
+    assert low > 0.2 * noisy.square().sum()  # what is added is the high band alone
+
+
+def high_power(wave: torch.Tensor) -> float:
+    """Power above 9 kHz of a recording at 48 kHz."""
+    spec = torch.fft.rfft(wave)
+    return float(spec[..., spec.shape[-1] * 9 // 24 :].abs().square().sum())
+
+
+def test_a_dry_run_lists_and_writes_nothing(
+    model: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (recordings / "broken.wav").write_bytes(b"RIFF and nothing more")
+    words = [str(recordings), "-o", str(tmp_path / "out"), "--model", str(model), "--dry-run", "--device", "cpu"]
+    assert main(["enhance", *words]) == 1
+    shown = capsys.readouterr()
+    assert not (tmp_path / "out").exists()
+    assert f"{recordings / 'mono.wav'} (0.1 s, 16000 Hz, 1 channels, WAV PCM_16) -> {tmp_path / 'out' / 'mono.wav'}" in shown.out
+    assert f"{len(FORMS)} skipped, 1 failed" in shown.out
+    assert "broken.wav: cannot be read as audio" in shown.err
+
+
+class Pipe:
+    def __init__(self, data: bytes = b"") -> None:
+        self.buffer = io.BytesIO(data)
+
+
+def test_standard_input_and_output(model: Path, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = (recordings / "deep/sound.flac").read_bytes()
+    monkeypatch.setattr("sys.stdin", Pipe(data))
+    stdout = Pipe()
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", stdout)
+        assert enhance("-", "-o", "-", "--model", model) == 0
+    piped, form = decode(stdout.buffer.getvalue())
+    assert form == FORMS["deep/sound.flac"]
+    monkeypatch.setattr("sys.stdin", Pipe(data))
+    assert enhance("-", "-o", tmp_path / "out.wav", "--model", model) == 0
+    assert torch.allclose(read(tmp_path / "out.wav")[0], piped, atol=1e-4)
+    monkeypatch.setattr("sys.stdin", Pipe(b"no sound"))
+    assert enhance("-", "-o", tmp_path / "none.wav", "--model", model) == 1
+    assert not (tmp_path / "none.wav").exists()
+
+
+def test_several_draws_and_the_page(model: Path, recordings: Path, tmp_path: Path) -> None:
+    (recordings / "deep/er/broken.wav").write_bytes(b"RIFF <and nothing more>")
+    page = tmp_path / "report.html"
+    words: list[Any] = [recordings / "deep/er", "-o", tmp_path / "out", "--model", model, "--samples", 3]
+    assert enhance(*words, "--report", page) == 1
+    assert tree(tmp_path / "out") == ["float.wav", "float.wav.png"]
+    text = page.read_text()
+    assert text.count("data:audio/flac;base64,") == 2
+    assert text.count("data:image/png;base64,") == 1
+    assert "http" not in text  # no network
+    assert "mean doubt of 3 draws" in text
+    assert "broken.wav: cannot be read as audio" in text
+    start = text.index("data:audio/flac;base64,") + len("data:audio/flac;base64,")
+    before, form = decode(base64.b64decode(text[start : text.index("'", start)]))
+    assert form.rate == 48000
+    assert torch.allclose(before, read(recordings / "deep/er/float.wav")[0], atol=1e-4)
+    one, three = tmp_path / "one", tmp_path / "three"
+    source = recordings / "deep/er/float.wav"
+    assert enhance(source, "-o", one, "--model", model) == enhance(source, "-o", three, "--model", model, "--samples", 3) == 0
+    assert read(three / "float.wav")[0].square().mean() < read(one / "float.wav")[0].square().mean()
+
+
+def test_chunks_change_little(model: Path, recordings: Path, tmp_path: Path) -> None:
+    for name, words in (("whole", []), ("parts", ["--chunk", "0.05"])):
+        assert enhance(recordings / "mono.wav", "-o", tmp_path / name, "--model", model, *words) == 0
+    whole, parts = (read(tmp_path / name / "mono.wav")[0] for name in ("whole", "parts"))
+    assert whole.shape == parts.shape
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [
+        (["--chunk", "0"], "expected more than 0"),
+        (["--samples", "0"], "expected 1 or more"),
+        (["--high-band", "loud"], "invalid choice"),
         (["--mix", "2"], "expected 0 to 1"),
         (["--preset", "best"], "invalid choice"),
         (["--sampler", "magic"], "expected one of multistep"),

@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import glob
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyscore.cli import flags
 from polyscore.cli.console import say, track
+from polyscore.cli.enhance_jobs import PIPE, Job, jobs_of
 from polyscore.cli.report import Item, Report
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from polyscore.audio.io import AudioFormat
     from polyscore.audio.pipeline import SpeechEnhancer
+    from polyscore.cli.audio_page import AudioPage
 
-__all__ = ["HELP", "add_arguments", "run", "Job", "jobs_of"]
+__all__ = ["HELP", "add_arguments", "run"]
 
-HELP = "clean noisy speech recordings (wav, flac, ogg, mp3; any rate, any number of channels)"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One file to enhance; ``error`` is why it cannot be."""
-
-    source: Path
-    target: Path | None
-    error: str | None = None
+HELP = "clean noisy speech recordings (wav, flac, ogg, mp3, aiff; any rate, any number of channels)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Inputs, the output, and how to enhance."""
-    parser.add_argument("inputs", nargs="+", metavar="IN", help="audio files, folders (with their sub-folders) or patterns")
+    where = "audio files, folders (with their sub-folders) or patterns; - is stdin"
+    parser.add_argument("inputs", nargs="+", metavar="IN", help=where)
     flags.add(
         parser,
         "model",
@@ -48,14 +44,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "quiet",
         model={
             "default": "speech-16k",
-            "help": "a shipped model (see `polyscore models`), a saved one, or an SGMSE .ckpt (default: speech-16k)",
+            "help": "a shipped model (see `polyscore models`), a saved one, or an SGMSE or StoRM .ckpt (default: speech-16k)",
         },
         sampler={
-            "help": "multistep, ode, sde, pc, langevin, predictor, pc-2023, rk45, ode-upstream or sde-upstream "
-            "(default: the preset's)"
+            "help": "multistep, ode, sde, pc, langevin, predictor, pc-2023, predictor-2023, regression, rk45, ode-upstream or "
+            "sde-upstream (default: the preset's)"
+        },
+        report={
+            "metavar": "FILE.json|FILE.html",
+            "help": "write what was done as JSON; or as one HTML page with players and spectrograms before and after",
         },
         steps={"help": "steps of the sampler (default: the preset's)"},
-        out={"required": True, "help": "the folder to write to; or a file, for one input file"},
+        out={"required": True, "help": "the folder to write to; or a file, for one input file; - is stdout"},
         preset={
             "choices": ("fast", "balanced", "paper"),
             "default": "balanced",
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         },
         batch_size={"help": "windows of a long recording at a time (default: 1)"},
     )
-    parser.add_argument("--weights", choices=("ema", "raw"), default="ema", help="of an SGMSE .ckpt (default: ema)")
+    parser.add_argument("--weights", choices=("ema", "raw"), default="ema", help="of an SGMSE or StoRM .ckpt (default: ema)")
     parser.add_argument(
         "--mix",
         metavar="SHARE",
@@ -72,6 +72,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         help="share of the enhanced signal in the output, 0 to 1; the rest is the input (default: 1)",
     )
+    parser.add_argument(
+        "--samples",
+        metavar="K",
+        type=flags.whole(1),
+        default=1,
+        help="average K draws of a diffusion model, and paint where they differ on the spectrograms (default: 1)",
+    )
+    parser.add_argument(
+        "--channels",
+        choices=("each", "mono", "first"),
+        default="each",
+        help="enhance each channel by itself, their mean, or the first; the last two write one channel (default: each)",
+    )
+    parser.add_argument(
+        "--high-band",
+        choices=("gain", "keep", "drop"),
+        default="gain",
+        help="of recordings sampled faster than the model: turned down as the low band was, kept, or dropped (default: gain)",
+    )
+    parser.add_argument(
+        "--chunk",
+        metavar="SECONDS",
+        type=_seconds,
+        help="length of the windows of a long recording (default: the model's, or less if little memory is free)",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="list what would be read and written, and write nothing")
     parser.add_argument("--skip-existing", action="store_true", help="leave outputs that are already there as they are")
     parser.add_argument("--plot", action="store_true", help="write spectrograms before and after beside each output")
 
@@ -82,7 +108,10 @@ def run(args: argparse.Namespace) -> int:
     from polyscore.audio import SpeechEnhancer
 
     jobs = jobs_of(args.inputs, args.out)
-    if args.plot:
+    if args.out == PIPE:
+        args.quiet = True  # standard output is the sound's
+    page = _page(args)
+    if args.plot or args.samples > 1:
         from polyscore.audio.spectrogram_plot import check_matplotlib
 
         check_matplotlib()
@@ -90,105 +119,123 @@ def run(args: argparse.Namespace) -> int:
         device = flags.device(args.device)
         enhancer = SpeechEnhancer.from_pretrained(args.model, weights=args.weights, device=device)
         method = enhancer.method(preset=args.preset, steps=args.steps, sampler=args.sampler)
-        report.device, report.nfe = str(device), method.nfe
-        say(f"{args.model} on {device}: {method}", quiet=args.quiet)
+        if args.samples > 1 and method.sampler is None:
+            from polyscore.errors import InputError
+
+            raise InputError(f"--samples {args.samples}: {args.model} has one answer ({method}); leave it out")
+        report.device, report.nfe = str(device), method.nfe if method.nfe is None else method.nfe * args.samples
+        window = enhancer.window(args.chunk)
+        say(f"{args.model} on {device}: {method}; windows of {window:g} s", quiet=args.quiet)
         for job in track(jobs, "enhancing", total=len(jobs), quiet=args.quiet):
             with report.item(job.source, job.target) as item:
-                _enhance(job, args, enhancer, item)
+                if args.dry_run:
+                    _announce(job, args, item)
+                else:
+                    _enhance(job, args, enhancer, item, page)
         say(_summary(report, args.out), quiet=args.quiet)
+    if page is not None:
+        page.write(report.as_dict(), str(method))
     return report.exit_code
 
 
-def jobs_of(inputs: Iterable[str], out: Path) -> list[Job]:
-    """What to read and where to write it: sub-folders are kept, no output has the name of an input or of another output.
+def _page(args: argparse.Namespace) -> AudioPage | None:
+    """The HTML report, if that was asked for; then there is no JSON report."""
+    if args.report is None or args.report.suffix.lower() not in (".html", ".htm"):
+        return None
+    from polyscore.cli.audio_page import AudioPage
 
-    Raises:
-        InputError: an output would overwrite an input.
-    """
-    import os
+    page = AudioPage(args.report)
+    args.report = None
+    return page
 
-    from polyscore.audio.io import SUFFIXES
+
+def _announce(job: Job, args: argparse.Namespace, item: Item) -> None:
+    """What would be done, without doing it."""
+    from polyscore.audio import io
     from polyscore.errors import InputError
 
-    found = list(_found(inputs, out, SUFFIXES))
-    one_file = len(found) == 1 and out.suffix.lower() in SUFFIXES and not out.is_dir() and Path(found[0][0]).is_file()
-    sources = {os.path.realpath(source) for source, _, error in found if error is None}
-    jobs: list[Job] = []
-    taken: dict[str, Path] = {}
-    for source, relative, error in found:
-        target = out if one_file else out / relative
-        place = os.path.realpath(target)
-        if place in sources:
-            raise InputError(f"the output {target} would overwrite an input; choose another folder with --out")
-        if error is None and place in taken:
-            error = f"{source}: would be written to {target}, as {taken[place]}; give a folder that holds both"
-        if error is None:
-            taken[place] = source
-        jobs.append(Job(source, target if error is None else None, error))
-    return jobs
+    if job.target is None:
+        raise InputError(job.error or f"{job.source}: cannot be enhanced")
+    if job.source == PIPE:
+        item.skip("dry run")
+        say(f"standard input -> {job.target}", quiet=args.quiet)
+        return
+    form, frames = io.probe(job.source)
+    item.update(audio_seconds=frames / form.rate, sample_rate=form.rate, channels=form.channels)
+    there = job.target != PIPE and job.target.exists()
+    fate = (" (is there and stays)" if args.skip_existing else " (replaces what is there)") if there else ""
+    item.skip("dry run")
+    what = f"{frames / form.rate:.1f} s, {form.rate} Hz, {form.channels} channels, {form.container} {form.subtype}"
+    say(f"{job.source} ({what}) -> {job.target}{fate}", quiet=args.quiet)
 
 
-def _found(inputs: Iterable[str], out: Path, suffixes: frozenset[str]) -> Iterator[tuple[Path, Path, str | None]]:
-    """(file, its place below the output folder, why it cannot be read)."""
-    seen: set[Path] = set()
-    for text in inputs:
-        path = Path(text)
-        if path.is_dir():
-            root, files = path, sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes)
-            earlier = out.resolve() if path.resolve() in out.resolve().parents else None  # what a run before this one wrote
-            files = [file for file in files if file.is_file() and earlier not in file.resolve().parents]
-            if not files:
-                yield path, Path(path.name), f"{path}: the folder holds no audio files ({', '.join(sorted(suffixes))})"
-        elif path.exists() or not glob.has_magic(text):
-            root, files = path.parent, [path]
-        else:
-            files = sorted(Path(name) for name in glob.glob(text, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
-            files = [file for file in files if file.is_file()]
-            root = Path(*_fixed_parts(path))
-            if not files:
-                yield path, Path("none"), f"{text}: the pattern matches no file"
-        for file in files:
-            if file.resolve() not in seen:
-                seen.add(file.resolve())
-                yield file, file.relative_to(root), None
-
-
-def _fixed_parts(pattern: Path) -> Iterator[str]:
-    """The folders of a pattern before its first wildcard."""
-    for part in pattern.parts[:-1]:
-        if glob.has_magic(part):
-            return
-        yield part
-
-
-def _enhance(job: Job, args: argparse.Namespace, enhancer: SpeechEnhancer, item: Item) -> None:
-    from polyscore.audio import io
+def _enhance(job: Job, args: argparse.Namespace, enhancer: SpeechEnhancer, item: Item, page: AudioPage | None) -> None:
     from polyscore.audio.frame_noise import mix_seed
     from polyscore.errors import InputError
 
     if job.target is None:
         raise InputError(job.error or f"{job.source}: cannot be enhanced")
-    if args.skip_existing and job.target.exists():
+    if args.skip_existing and job.target != PIPE and job.target.exists():
         item.skip("the output is already there")
         return
-    wave, form = io.read(job.source)
+    wave, form = _read(job.source)
     item.update(audio_seconds=wave.shape[-1] / form.rate, sample_rate=form.rate, channels=form.channels)
-    clean = enhancer.enhance(
+    wave, form = _channels(wave, form, args.channels)
+    draws = enhancer.draws(
         wave,
         form.rate,
+        args.samples,
+        seed=mix_seed(args.seed, job.source.name),
         preset=args.preset,
         steps=args.steps,
         sampler=args.sampler,
-        seed=mix_seed(args.seed, job.source.name),
         mix=args.mix,
+        high_band=args.high_band,
+        chunk=args.chunk,
         batch_size=args.batch_size,
     )
-    same_name = job.target.suffix.lower() == job.source.suffix.lower()
-    io.write(job.target, clean, form if same_name else io.format_for(job.target, form))
-    if args.plot:
+    doubt = None
+    if args.samples > 1:
+        from polyscore.audio.posterior import summarise
+
+        posterior = summarise(draws, form.rate)
+        clean, doubt = posterior.mean, posterior.doubt
+        item.update(samples=args.samples, mean_doubt=float(doubt.mean()))
+    else:
+        clean = next(draws)
+    _write(job, clean, form)
+    if (args.plot or doubt is not None) and job.target != PIPE:
         from polyscore.audio.spectrogram_plot import draw_before_after
 
-        draw_before_after(job.target.with_name(job.target.name + ".png"), wave, clean, form.rate)
+        draw_before_after(job.target.with_name(job.target.name + ".png"), wave, clean, form.rate, doubt=doubt)
+    if page is not None:
+        page.add(str(job.source), wave, clean, form.rate, doubt=doubt)
+
+
+def _read(source: Path) -> tuple[Tensor, AudioFormat]:
+    from polyscore.audio import io
+
+    return io.decode(sys.stdin.buffer.read(), "standard input") if source == PIPE else io.read(source)
+
+
+def _write(job: Job, clean: Tensor, form: AudioFormat) -> None:
+    from polyscore.audio import io
+
+    if job.target is None or job.target == PIPE:
+        sys.stdout.buffer.write(io.encode(clean, form, "standard output"))
+        sys.stdout.buffer.flush()
+        return
+    same_name = job.target.suffix.lower() == job.source.suffix.lower()
+    io.write(job.target, clean, form if same_name else io.format_for(job.target, form))
+
+
+def _channels(wave: Tensor, form: AudioFormat, choice: str) -> tuple[Tensor, AudioFormat]:
+    """The channels to enhance and to write: each, their mean, or the first."""
+    from dataclasses import replace
+
+    if choice == "each":
+        return wave, form
+    return (wave.mean(0, keepdim=True) if choice == "mono" else wave[:1]), replace(form, channels=1)
 
 
 def _summary(report: Report, out: Path) -> str:
@@ -207,4 +254,11 @@ def _share(text: str) -> float:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{value} is no share; expected 0 to 1")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = flags.finite(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} s is no length; expected more than 0")
     return value

@@ -17,6 +17,7 @@ checkpoints before that step see the raw weights.
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -122,7 +123,9 @@ class EMA(WeightAveraging):
         super().__init__(device=device, use_buffers=False, multi_avg_fn=self._average)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        super().setup(trainer, pl_module, stage)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*overrides the configure_model")  # that layers are not sharded
+            super().setup(trainer, pl_module, stage)
         if stage == "fit" and self._average_model is not None:
             self._average_model.n_averaged.fill_(1)  # at 0 torch would copy the weights instead of averaging the first update
 

@@ -29,7 +29,7 @@ try:
 except ImportError as error:
     raise MissingExtraError(f"sound files need the package {error.name}: pip install 'polyscore[audio]'") from error
 
-__all__ = ["SUFFIXES", "AudioFormat", "decode", "encode", "format_for", "read", "resample", "write"]
+__all__ = ["SUFFIXES", "AudioFormat", "decode", "encode", "format_for", "probe", "read", "resample", "write"]
 
 _CONTAINERS = {
     ".wav": "WAV",
@@ -75,15 +75,40 @@ def read(path: str | os.PathLike[str]) -> tuple[Tensor, AudioFormat]:
     Raises:
         InputError: no such file, not audio, damaged, or empty.
     """
+    path = _existing(path)
+    return _samples(path, path)
+
+
+def probe(path: str | os.PathLike[str]) -> tuple[AudioFormat, int]:
+    """How a file is stored and how many samples per channel its header promises; the samples are not read.
+
+    Raises:
+        InputError: no such file, not audio, or empty.
+    """
+    path = _existing(path)
+    try:
+        with soundfile.SoundFile(path) as file:
+            form, frames = AudioFormat(file.samplerate, file.channels, file.format, file.subtype), file.frames
+    except soundfile.LibsndfileError as error:
+        raise _unreadable(path, path, error) from error
+    if not frames:
+        raise InputError(f"{path}: holds no samples; expected at least one")
+    return form, frames
+
+
+def _existing(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file")
     if path.is_dir():
         raise InputError(f"{path}: is a folder; expected an audio file")
-    try:
-        return _samples(path, path)
-    except PermissionError:
-        raise InputError(f"{path}: no permission to read it") from None
+    return path
+
+
+def _unreadable(source: Path | BytesIO, name: Path | str, error: Exception) -> InputError:
+    if isinstance(source, Path) and not os.access(source, os.R_OK):
+        return InputError(f"{name}: no permission to read it")
+    return InputError(f"{name}: cannot be read as audio ({_reason(error)}); expected wav, flac, ogg, mp3 or aiff")
 
 
 def decode(data: bytes, name: str = "the input") -> tuple[Tensor, AudioFormat]:
@@ -104,10 +129,7 @@ def _samples(source: Path | BytesIO, name: Path | str) -> tuple[Tensor, AudioFor
             while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
                 blocks.append(block)
     except soundfile.LibsndfileError as error:
-        reason = _reason(error)
-        if isinstance(source, Path) and not os.access(source, os.R_OK):
-            raise InputError(f"{name}: no permission to read it") from None
-        raise InputError(f"{name}: cannot be read as audio ({reason}); expected wav, flac, ogg, mp3 or aiff") from error
+        raise _unreadable(source, name, error) from error
     found = sum(len(block) for block in blocks)
     if not found:
         raise InputError(f"{name}: holds no samples; expected at least one")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -32,7 +33,8 @@ def fitting_window(model: nn.Module, window: float, context: float, frames: tupl
     models without such a network, and machines that do not say what is free, keep ``window``. Never less than ``context``.
     """
     bins, rate = frames
-    needs = [part.bytes_per_frame(bins) for part in model.modules() if callable(getattr(part, "bytes_per_frame", None))]
+    known: list[Any] = [part for part in model.modules() if hasattr(part, "bytes_per_frame")]
+    needs: list[int] = [part.bytes_per_frame(bins) for part in known]
     if not needs or free is None:
         return window
     seconds = _SHARE * free / (max(needs) * rate)

@@ -4,9 +4,10 @@
     x  = codec.decode(sample(p(x0 | codec.encode(y))))    or the predictor's one call
     out = mix * (resample(x * factor) + high band) + (1 - mix) * noisy
 
-The high band is what the model's rate cannot hold (`polyscore.audio.bands`). Every channel is enhanced by itself. Silence stays exactly silent: a channel of zeros never meets the network. Long
-recordings go through windows with context (`polyscore.audio.windows`) and noise that belongs to the frames of the recording
-(`polyscore.audio.frame_noise`), so the memory does not grow with the length and the seams do not differ by their noise.
+The high band is what the model's rate cannot hold (`polyscore.audio.bands`). Every channel is enhanced by itself. Silence
+stays exactly silent: a channel of zeros never meets the network. Long recordings go through windows with context
+(`polyscore.audio.windows`) and noise that belongs to the frames of the recording (`polyscore.audio.frame_noise`), so the memory
+does not grow with the length and the seams do not differ by their noise.
 
 Source: Richter et al. 2023, arXiv:2208.05830 (SGMSE+); Jukic et al. 2024, arXiv:2407.16074 (Schroedinger bridge).
 """
@@ -15,14 +16,15 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Unpack
 
 import torch
 from torch import Tensor, nn
 
-from polyscore.audio.bands import HIGH_BANDS, HighBand, add_high_band
+from polyscore.audio.bands import HighBand, add_high_band
+from polyscore.audio.calls import EnhanceSettings, check_call
 from polyscore.audio.codec import SpectrogramCodec, pad_frames
 from polyscore.audio.frame_noise import FrameNoise, mix_seed
 from polyscore.audio.io import resample
@@ -190,7 +192,7 @@ class SpeechEnhancer(nn.Module):
         Raises:
             InputError: a wave that is empty, not real, or holds NaN or infinity; an argument outside its range.
         """
-        _check(wave, sample_rate, mix, high_band)
+        check_call(wave, sample_rate, mix, high_band)
         windows = self._windows(chunk)
         method = self.method(preset=preset, steps=steps, sampler=sampler)
         noisy = wave.reshape(-1, wave.shape[-1]).to("cpu", torch.float32)
@@ -213,6 +215,63 @@ class SpeechEnhancer(nn.Module):
             clean[[c for c in range(len(low)) if c not in channels]] = 0
         out = clean if mix == 1 else mix * clean + (1 - mix) * noisy
         return out.reshape(wave.shape).to(wave)
+
+    def draws(
+        self, wave: Tensor, sample_rate: int, count: int, *, seed: int = 0, **settings: Unpack[EnhanceSettings]
+    ) -> Iterator[Tensor]:
+        """``count`` independent draws of the clean wave; the first is what `enhance` gives for the same arguments.
+
+        `polyscore.audio.posterior.summarise` makes their mean and the map of where they differ.
+
+        Raises:
+            InputError: as `enhance`, or several draws are asked of a model with one answer.
+        """
+        preset, steps, sampler = settings.get("preset", "balanced"), settings.get("steps"), settings.get("sampler")
+        method = self.method(preset=preset, steps=steps, sampler=sampler)
+        if count < 1 or (count > 1 and method.sampler is None):
+            raise InputError(f"enhance: samples is {count}; expected 1 for a predictor, whose answer is one, and at least 1 else")
+        for number in range(count):
+            yield self.enhance(wave, sample_rate, seed=mix_seed(seed, number) if number else seed, **settings)
+
+    def latency(self, chunk: float | None = None) -> float:
+        """Seconds after which a sample has left `stream` at the latest, beside the time of computing."""
+        windows = self._windows(chunk)
+        return (windows.core + 1.5 * windows.context) / self.sample_rate
+
+    @torch.no_grad()
+    def stream(
+        self,
+        blocks: Iterable[Tensor],
+        sample_rate: int | None = None,
+        *,
+        preset: str = "balanced",
+        steps: int | None = None,
+        sampler: str | None = None,
+        seed: int = 0,
+        chunk: float | None = None,
+    ) -> Iterator[Tensor]:
+        """Enhance blocks (C, n) as they arrive; yields blocks (C, m), in all as many samples, at most `latency` later.
+
+        ``sample_rate`` (Hz) is by default the model's; above it, the high band is dropped. A smaller ``chunk`` (seconds of a
+        window) waits less and computes more. The result is that of `enhance` up to the level (`polyscore.audio.streaming`).
+
+        Raises:
+            InputError: a block that is not a wave of the first one's channels, or as `enhance`.
+        """
+        from polyscore.audio.streaming import stream_windows
+
+        method = self.method(preset=preset, steps=steps, sampler=sampler)
+        rate = self.sample_rate if sample_rate is None else sample_rate
+        if rate <= 0:
+            raise InputError(f"stream: sample_rate is {rate} Hz; expected a positive number")
+
+        def enhance_window(wave: Tensor, span: Span, level: float) -> Tensor:
+            return self._enhance_batch(wave[None] / level, [span], method, seed)[0].cpu() * level
+
+        for block in stream_windows(blocks, (rate, self.sample_rate), self._windows(chunk), enhance_window):
+            if not torch.isfinite(block).all():
+                raise PolyscoreError("stream: the model returned NaN or infinity; try another preset or seed")
+            yield block
 
     def window(self, chunk: float | None = None) -> float:
         """Seconds of a window: ``chunk``, or by default ``window_seconds``, less where the free memory asks for it.
@@ -268,18 +327,3 @@ class SpeechEnhancer(nn.Module):
 
 def _noisy_itself(noisy: Tensor) -> Given:
     return Given(y=noisy, cond=noisy)
-
-
-def _check(wave: object, sample_rate: int, mix: float, high_band: str) -> None:
-    if not isinstance(wave, Tensor) or not wave.is_floating_point() or wave.dim() not in (1, 2) or 0 in wave.shape:
-        found = f"{wave.dtype} of shape {tuple(wave.shape)}" if isinstance(wave, Tensor) else type(wave).__name__
-        raise InputError(f"enhance: the wave is {found}; expected a real tensor (channels, samples) or (samples,), not empty")
-    if not torch.isfinite(wave).all():
-        share = int((~torch.isfinite(wave)).sum())
-        raise InputError(f"enhance: {share} of the wave's {wave.numel()} samples are NaN or infinite; repair the recording first")
-    if sample_rate <= 0:
-        raise InputError(f"enhance: sample_rate is {sample_rate} Hz; expected a positive number")
-    if not 0 <= mix <= 1:
-        raise InputError(f"enhance: mix is {mix}; expected 0 (the input) to 1 (the enhanced signal)")
-    if high_band not in HIGH_BANDS:
-        raise InputError(f"enhance: high_band is {high_band!r}; expected one of {', '.join(HIGH_BANDS)}")

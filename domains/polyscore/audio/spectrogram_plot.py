@@ -1,7 +1,8 @@
 """A picture of what enhancement changed: the spectrograms before and after, one above the other, on one colour scale.
 
 Shown is 10 log10 of the power |STFT|² (Hann window of 32 ms, mean over channels), relative to the loudest point of both
-pictures, down to -80 dB.
+pictures, down to -80 dB. Where several draws of a model were averaged, the lower picture is painted cyan in proportion to
+how much they differ there (`polyscore.audio.posterior`): that is where the model invented.
 """
 
 from __future__ import annotations
@@ -15,18 +16,23 @@ from torch import Tensor
 from polyscore.errors import InputError, MissingExtraError
 from polyscore.hub.files import atomic_path
 
-__all__ = ["check_matplotlib", "draw_before_after", "power_db"]
+__all__ = ["check_matplotlib", "complex_spectrogram", "draw_before_after", "power_db"]
 
 _COLUMNS = 1600  # as many as the picture has pixels; longer recordings use longer hops
 _FLOOR = -80.0  # dB
 
 
-def power_db(wave: Tensor, sample_rate: int) -> Tensor:
-    """Power of ``wave`` (C, L) in dB, mean over channels: (F, columns), F from 0 Hz to half of ``sample_rate``."""
+def complex_spectrogram(wave: Tensor, sample_rate: int) -> Tensor:
+    """What the pictures show of ``wave`` (C, L), before the power: (C, F, columns)."""
     n_fft = max(64, 2 * round(0.016 * sample_rate))
     wave = torch.nn.functional.pad(wave, (0, max(0, n_fft - wave.shape[-1])))
     hop = max(n_fft // 4, wave.shape[-1] // _COLUMNS)
-    spec = torch.stft(wave, n_fft, hop, window=torch.hann_window(n_fft), center=True, return_complex=True)
+    return torch.stft(wave, n_fft, hop, window=torch.hann_window(n_fft), center=True, return_complex=True)
+
+
+def power_db(wave: Tensor, sample_rate: int) -> Tensor:
+    """Power of ``wave`` (C, L) in dB, mean over channels: (F, columns), F from 0 Hz to half of ``sample_rate``."""
+    spec = complex_spectrogram(wave, sample_rate)
     return 10.0 * spec.abs().square().mean(dim=0).clamp_min(1e-20).log10()
 
 
@@ -40,8 +46,12 @@ def check_matplotlib() -> None:
         raise MissingExtraError("drawing spectrograms needs the package matplotlib: pip install matplotlib")
 
 
-def draw_before_after(path: str | os.PathLike[str], before: Tensor, after: Tensor, sample_rate: int) -> None:
+def draw_before_after(
+    path: str | os.PathLike[str], before: Tensor, after: Tensor, sample_rate: int, *, doubt: Tensor | None = None
+) -> None:
     """Write a PNG with the spectrograms of ``before`` and ``after``, waves (C, L) of one rate (Hz) and shape.
+
+    ``doubt`` (F, columns), 0 to 1, is painted over the second.
 
     Raises:
         InputError: the waves differ in shape.
@@ -68,5 +78,12 @@ def draw_before_after(path: str | os.PathLike[str], before: Tensor, after: Tenso
         axis.set_ylabel("frequency (kHz)")
     axes[1].set_xlabel("time (s)")
     figure.colorbar(image, ax=axes, label="power (dB)")
+    if doubt is not None:
+        paint = torch.zeros(*doubt.shape, 4)
+        paint[..., 1:3] = 1.0
+        # Where next to nothing sounds, nobody hears what the draws disagree on.
+        paint[..., 3] = doubt * ((pictures[1] - top - _FLOOR) / -_FLOOR).clamp(0, 1)
+        axes[1].imshow(paint.numpy(), origin="lower", aspect="auto", extent=extent)
+        axes[1].set_title("after: the mean; cyan, where the draws differ", loc="left")
     with atomic_path(path) as name:
         figure.savefig(name, format="png")

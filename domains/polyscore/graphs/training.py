@@ -5,8 +5,12 @@
 
 With likelihood weighting (score + z / s)^2 g^2 takes the place of (s score + z)^2 (Song et al. 2021, arXiv 2101.09258).
 
-The two networks share no weights, so the sum of their losses trains each as if alone; each has a learning rate and a clipping of
-its own, which one rate for both does not replace: the adjacency network gets stuck at a rate that suits the other.
+A `CategoricalDenoiser` learns by the cross-entropy of the categories, summed over the nodes and the pairs of a graph,
+
+    L_x = - sum_i log p(k_i | v),   L_adj = - sum_(i<j) log p(k_ij | v).
+
+GDSS's two networks share no weights, so the sum of their losses trains each as if alone; each has a learning rate and a clipping
+of its own, which one rate for both does not replace: the adjacency network gets stuck at a rate that suits the other.
 """
 
 from __future__ import annotations
@@ -17,8 +21,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from polyscore.errors import ConfigError, InputError
+from polyscore.graphs.categorical import CategoricalDenoiser
 from polyscore.graphs.denoiser import GraphDenoiser, ScoreNetworks
 from polyscore.graphs.pipeline import GraphGenerator
 from polyscore.noise import NoiseLike
@@ -27,7 +33,7 @@ from polyscore.training import ScoreTraining, Stratified, TimeDensity, Uniform
 from polyscore.training.draws import SampleNoise, generator_of
 from polyscore.training.optimiser import AdamW
 
-__all__ = ["GraphTraining", "score_losses"]
+__all__ = ["CategoricalTraining", "GraphTraining", "category_losses", "score_losses"]
 
 
 def score_losses(
@@ -64,7 +70,97 @@ def score_losses(
     return losses
 
 
-class GraphTraining(ScoreTraining):
+def category_losses(
+    denoiser: CategoricalDenoiser, x0: Mapping[str, Tensor], t: Tensor, *, mask: Tensor, noise: NoiseLike
+) -> dict[str, Tensor]:
+    """The cross-entropy in nats of both leaves, one number a graph, (B,); arguments as those of `score_losses`."""
+    given = Given(mask=mask)
+    perturbed: Any = denoiser.process.perturb(x0, t, given=given, noise=noise)
+    nodes, edges, table = denoiser.logits(perturbed.x, t, given)
+    levels = edges.new_tensor(denoiser.levels)
+    order = (table.read(x0["adj"]).unsqueeze(-1) - levels).abs().argmin(-1)
+    both = table.read(mask.unsqueeze(2) * mask.unsqueeze(1))
+    x = functional.cross_entropy(nodes.mT, x0["x"].argmax(-1), reduction="none") * mask
+    adj = functional.cross_entropy(edges.mT, order, reduction="none") * both
+    return {"x": x.sum(1), "adj": adj.sum(1)}
+
+
+class _OnGraphs(ScoreTraining):
+    """Logs the losses of both leaves beside their sum; batches are `{"x0": {"x", "adj"}, "mask"}`.
+
+    The sizes that the model draws are counted in the training data, where the data module has `facts`.
+    """
+
+    def configure_model(self) -> None:
+        """Take over what the data say.
+
+        Raises:
+            ConfigError: the model is for other atoms or another number of features.
+        """
+        facts = getattr(getattr(self.trainer, "datamodule", None), "facts", None)
+        if facts is None:
+            return
+        model: Any = self.model
+        if (model.atoms, model.features) != (facts.atoms, facts.features):
+            raise ConfigError(
+                f"{type(self).__name__}: the model has {model.features} features for the atoms {model.atoms}, the data have "
+                f"{facts.features} for {facts.atoms}; set both alike, or let TransformerTraining make the model from the data"
+            )
+        model.sizes = facts.sizes
+
+    def parts(self, x0: Mapping[str, Tensor], t: Tensor, *, mask: Tensor, noise: NoiseLike) -> dict[str, Tensor]:
+        """The losses of the leaves, each (B,)."""
+        raise NotImplementedError
+
+    def losses(self, batch: Any, times: TimeDensity, *key: int | str) -> tuple[Tensor, Tensor]:
+        """The summed loss of every graph and its time, each (B,), with draws named by `key`."""
+        x0, given, _ = self.to_batch(batch)
+        if not isinstance(x0, Mapping) or given.mask is None:
+            raise InputError(f"{type(self).__name__}: expected batches with leaves x and adj, and a mask of nodes")
+        world, rank = (1, 0) if self._trainer is None else (self.trainer.world_size, self.global_rank)
+        whole = len(x0["x"]) * world
+        t = times.sample(whole, generator_of(self.seed, "times", *key), self.denoiser.process["x"])[rank::world]
+        noise = SampleNoise((self.seed, "noise", *key), range(rank, whole, world))
+        parts = self.parts(x0, t, mask=given.mask, noise=noise)
+        if self._trainer is not None:
+            stage = "val" if isinstance(times, Stratified) and key[0] == "validation" else "train"
+            for name, part in parts.items():
+                self.log(f"{stage}/loss_{name}", part.mean(), batch_size=len(part), sync_dist=stage == "val")
+        return sum(parts.values(), torch.zeros(())), t
+
+
+class CategoricalTraining(_OnGraphs):
+    """Trains the `CategoricalDenoiser` of a `GraphGenerator`; the whole generator is exported.
+
+    Args:
+        model: what is trained.
+        times: the density of t.
+        optimiser: optimiser and learning rate.
+        seed: of all draws.
+
+    Raises:
+        ConfigError: the model's denoiser is of another kind.
+    """
+
+    def __init__(
+        self,
+        model: GraphGenerator,
+        times: TimeDensity = Uniform(),  # noqa: B008
+        *,
+        optimiser: AdamW = AdamW(),  # noqa: B008
+        seed: int = 0,
+    ) -> None:
+        super().__init__(model, times=times, optimiser=optimiser, seed=seed)
+        if not isinstance(model.denoiser, CategoricalDenoiser):
+            found = type(model.denoiser).__name__
+            raise ConfigError(f"CategoricalTraining: the denoiser is a {found}, expected a CategoricalDenoiser")
+
+    def parts(self, x0: Mapping[str, Tensor], t: Tensor, *, mask: Tensor, noise: NoiseLike) -> dict[str, Tensor]:
+        """`category_losses`."""
+        return category_losses(self.denoiser, x0, t, mask=mask, noise=noise)
+
+
+class GraphTraining(_OnGraphs):
     """Trains the two networks of a `GraphGenerator`; the whole generator is exported.
 
     Batches are `{"x0": {"x": (B, N, F), "adj": (B, N, N)}, "mask": (B, N)}`. Logs the losses of both leaves beside their sum.
@@ -103,21 +199,9 @@ class GraphTraining(ScoreTraining):
         model: Any = self.model
         return model.denoiser.network
 
-    def losses(self, batch: Any, times: TimeDensity, *key: int | str) -> tuple[Tensor, Tensor]:
-        """The summed loss of every graph and its time, each (B,), with draws named by `key`."""
-        x0, given, _ = self.to_batch(batch)
-        if not isinstance(x0, Mapping) or given.mask is None:
-            raise InputError("GraphTraining: expected batches with leaves x and adj, and a mask of nodes")
-        world, rank = (1, 0) if self._trainer is None else (self.trainer.world_size, self.global_rank)
-        whole = len(x0["x"]) * world
-        t = times.sample(whole, generator_of(self.seed, "times", *key), self.denoiser.process["x"])[rank::world]
-        noise = SampleNoise((self.seed, "noise", *key), range(rank, whole, world))
-        parts = score_losses(self.denoiser, x0, t, mask=given.mask, noise=noise, reduce=self.reduce)
-        if self._trainer is not None:
-            stage = "val" if isinstance(times, Stratified) and key[0] == "validation" else "train"
-            for name, part in parts.items():
-                self.log(f"{stage}/loss_{name}", part.mean(), batch_size=len(part), sync_dist=stage == "val")
-        return sum(parts.values(), torch.zeros(())), t
+    def parts(self, x0: Mapping[str, Tensor], t: Tensor, *, mask: Tensor, noise: NoiseLike) -> dict[str, Tensor]:
+        """`score_losses`."""
+        return score_losses(self.denoiser, x0, t, mask=mask, noise=noise, reduce=self.reduce)
 
     def configure_gradient_clipping(self, *args: Any, **settings: Any) -> None:
         """Each network by itself, whatever the trainer's setting."""

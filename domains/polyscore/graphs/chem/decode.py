@@ -24,7 +24,7 @@ from rdkit import Chem, rdBase
 
 from polyscore.graphs.batch import Graphs
 
-__all__ = ["Decoded", "Outcome", "decode", "outcome"]
+__all__ = ["Decoded", "Outcome", "decode", "inspect", "outcome"]
 
 _BONDS = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}
 _NEUTRAL = {7: 3, 8: 2, 16: 2}  # valence of the neutral atom, for those that may take a charge
@@ -94,16 +94,45 @@ def outcome(graph: Decoded, *, fragment: Literal["largest", "longest_smiles"] = 
     the longest SMILES text, as the original did.
     """
     with rdBase.BlockLogs():
-        mol = _built(graph)
-        charged = sum(atom.GetFormalCharge() > 0 for atom in mol.GetAtoms())
-        valid = _problem(mol) is None
-        whole = Chem.MolToSmiles(mol) if valid else ""
-        strict = valid and mol.GetNumAtoms() > 0 and "." not in whole and Chem.MolFromSmiles(whole) is not None
-        if not valid:
-            _correct(mol)
-        text = Chem.MolToSmiles(mol)
-        parts = text.split(".")
-        chosen = _read(parts, fragment)
+        return _judged(_built(graph), fragment)
+
+
+def inspect(smiles: str, *, fragment: Literal["largest", "longest_smiles"] = "largest") -> Outcome:
+    """The same for a molecule that was written as SMILES by whatever program; its charges stand as they were written.
+
+    A text that is no SMILES, or whose aromatic atoms have no Kekule form, is valid in none of the three ways.
+    """
+    with rdBase.BlockLogs():
+        found = Chem.MolFromSmiles(smiles, sanitize=False) if smiles.strip() else None
+        if found is None:
+            return Outcome(Chem.Mol(), None, "", False, 0, False, 0)
+        mol = Chem.RWMol(found)
+        mol.UpdatePropertyCache(strict=False)
+        try:
+            Chem.Kekulize(mol, clearAromaticFlags=True)
+        except Chem.KekulizeException:
+            return Outcome(found, None, "", False, 0, False, len(Chem.GetMolFrags(found)))
+        Chem.RemoveStereochemistry(mol)
+        if not all(bond.GetBondType() in _BONDS.values() for bond in mol.GetBonds()):
+            return Outcome(found, None, "", False, 0, False, len(Chem.GetMolFrags(found)))
+        if _problem(mol) is not None:
+            for atom in mol.GetAtoms():  # hydrogens in brackets give way before bonds do
+                atom.SetNumExplicitHs(0)
+                atom.SetNoImplicit(False)
+            return _judged(mol, fragment, valid=False)
+        return _judged(mol, fragment)
+
+
+def _judged(mol: Chem.RWMol, fragment: str, *, valid: bool = True) -> Outcome:
+    charged = sum(atom.GetFormalCharge() > 0 for atom in mol.GetAtoms())
+    valid = valid and _problem(mol) is None
+    whole = Chem.MolToSmiles(mol) if valid else ""
+    strict = valid and mol.GetNumAtoms() > 0 and "." not in whole and Chem.MolFromSmiles(whole) is not None
+    if not valid:
+        _correct(mol)
+    text = Chem.MolToSmiles(mol)
+    parts = text.split(".")
+    chosen = _read(parts, fragment)
     smiles = Chem.MolToSmiles(chosen) if chosen is not None else ""
     return Outcome(mol, chosen, smiles, valid, charged, strict, len(parts) if text else 0)
 
@@ -169,6 +198,8 @@ def _correct(mol: Chem.RWMol) -> None:
     """Weaken bonds until every valence is permitted."""
     while (problem := _problem(mol)) is not None:
         bonds = mol.GetAtomWithIdx(problem).GetBonds()
+        if not bonds:
+            return  # the atom is wrong by itself, which only a text can say; reading it will fail
         strongest = max(bonds, key=lambda bond: int(bond.GetBondType()))  # of equals the first
         i, j, order = strongest.GetBeginAtomIdx(), strongest.GetEndAtomIdx(), int(strongest.GetBondType()) - 1
         mol.RemoveBond(i, j)

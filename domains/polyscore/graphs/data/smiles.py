@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from polyscore.errors import InputError
+from polyscore.graphs.data.facts import Facts
 
 __all__ = ["Molecules", "SmilesData", "read_table"]
 
@@ -49,44 +50,49 @@ class Molecules(Dataset[dict[str, Any]]):
     Attributes:
         kinds: (M, N) int8, which of the atoms; -1 where there is none.
         bonds: (M, N (N - 1) / 2) int8, orders of the pairs i < j row by row.
-        features: number of kinds.
+        atoms: their atomic numbers, one a kind.
     """
 
     kinds: Tensor
     bonds: Tensor
-    features: int
+    atoms: tuple[int, ...]
 
     @classmethod
-    def of(cls, smiles: Sequence[str], atoms: Sequence[int], *, nodes: int = 0) -> Molecules:
+    def of(cls, smiles: Sequence[str], atoms: Sequence[int] = (), *, nodes: int = 0) -> Molecules:
         """From SMILES; those that RDKit cannot read, with other atoms, or with more than `nodes` atoms (if given), are left out.
+
+        Without `atoms`, all that occur are features, in the order of their numbers.
 
         Raises:
             InputError: none is left.
         """
-        place = {number: k for k, number in enumerate(atoms)}
         found: list[tuple[list[int], list[tuple[int, int, int]]]] = []
+        allowed = set(atoms)
         with rdBase.BlockLogs():
             for text in smiles:
                 mol = Chem.MolFromSmiles(text)
                 if mol is None or (nodes and mol.GetNumAtoms() > nodes):
                     continue
                 Chem.Kekulize(mol, clearAromaticFlags=True)
-                kinds = [place.get(atom.GetAtomicNum(), -1) for atom in mol.GetAtoms()]
+                numbers = [atom.GetAtomicNum() for atom in mol.GetAtoms()]
                 bonds = [(b.GetBeginAtomIdx(), b.GetEndAtomIdx(), int(b.GetBondType())) for b in mol.GetBonds()]
-                if kinds and min(kinds) >= 0 and all(order in (1, 2, 3) for *_, order in bonds):
-                    found.append((kinds, bonds))
+                known = allowed.issuperset(numbers) if allowed else 0 not in numbers
+                if numbers and known and all(order in (1, 2, 3) for *_, order in bonds):
+                    found.append((numbers, bonds))
         if not found:
             limit = f" and at most {nodes} of them" if nodes else ""
-            raise InputError(f"molecules: none of {len(smiles)} can be used with the atoms {tuple(atoms)}{limit}")
-        n = max([nodes, *(len(kinds) for kinds, _ in found)])
+            raise InputError(f"molecules: none of {len(smiles)} can be used with the atoms {tuple(atoms) or 'found'}{limit}")
+        kept = tuple(atoms) or tuple(sorted({number for numbers, _ in found for number in numbers}))
+        place = {number: k for k, number in enumerate(kept)}
+        n = max([nodes, *(len(numbers) for numbers, _ in found)])
         all_kinds = torch.full((len(found), n), -1, dtype=torch.int8)
         all_bonds = torch.zeros(len(found), n * (n - 1) // 2, dtype=torch.int8)
-        for row, (kinds, bonds) in enumerate(found):
-            all_kinds[row, : len(kinds)] = torch.tensor(kinds, dtype=torch.int8)
+        for row, (numbers, bonds) in enumerate(found):
+            all_kinds[row, : len(numbers)] = torch.tensor([place[number] for number in numbers], dtype=torch.int8)
             for a, b, order in bonds:
                 i, j = min(a, b), max(a, b)
                 all_bonds[row, i * n - i * (i + 1) // 2 + j - i - 1] = order
-        return cls(all_kinds, all_bonds, len(atoms))
+        return cls(all_kinds, all_bonds, kept)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -110,7 +116,7 @@ class Molecules(Dataset[dict[str, Any]]):
         adj[:, i, j] = bonds
         mask = (kinds >= 0).float()
         n = int(mask.sum(1).max())
-        x = torch.nn.functional.one_hot(kinds.clamp(min=0), self.features) * mask.unsqueeze(-1)
+        x = torch.nn.functional.one_hot(kinds.clamp(min=0), len(self.atoms)) * mask.unsqueeze(-1)
         return {"x0": {"x": x[:, :n], "adj": (adj + adj.mT)[:, :n, :n]}, "mask": mask[:, :n]}
 
 
@@ -136,7 +142,7 @@ class SmilesData(LightningDataModule):
 
     Args:
         path: the file.
-        atoms: atomic numbers of the node features.
+        atoms: atomic numbers of the node features; empty for all that occur.
         nodes: larger molecules are left out; 0 keeps all.
         batch_size: molecules a batch.
         test: a JSON file with the row numbers (from 0) of the molecules for validation, a list or `{"valid_idxs": [...]}`.
@@ -151,7 +157,7 @@ class SmilesData(LightningDataModule):
     def __init__(
         self,
         path: str,
-        atoms: Sequence[int] = (6, 7, 8, 9),
+        atoms: Sequence[int] = (),
         *,
         nodes: int = 0,
         batch_size: int = 256,
@@ -176,8 +182,14 @@ class SmilesData(LightningDataModule):
                 found = f"{len(kept)} molecules to train on, {len(other)} to validate"
                 raise InputError(f"{self.path}: {found}; expected some of both")
             train = Molecules.of(kept, self.atoms, nodes=self.nodes)
-            self._parts = train, Molecules.of(other, self.atoms, nodes=self.nodes)
+            self._parts = train, Molecules.of(other, train.atoms, nodes=self.nodes)
         return self._parts
+
+    @property
+    def facts(self) -> Facts:
+        """What a model of the training molecules has to know."""
+        train = self.parts()[0]
+        return Facts(train.sizes, train.atoms)
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         data = self.parts()[0]

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyscore.errors import InputError
+from polyscore.graphs.metrics.bootstrap import mean_of_different
 
-__all__ = ["Fingerprints", "nspdk", "nspdk_mmd"]
+__all__ = ["Fingerprints", "nspdk", "nspdk_mmd", "nspdk_resampled"]
 
 Words: TypeAlias = NDArray[np.uint64]
 Whole: TypeAlias = NDArray[np.int64]
@@ -86,6 +87,22 @@ def nspdk_mmd(a: Fingerprints, b: Fingerprints, *, unbiased: bool = True) -> flo
     if unbiased:
         own = [(n * value - 1) / (n - 1) for n, value in zip((a.count, b.count), own, strict=True)]
     return own[0] + own[1] - 2 * a.inner(b)
+
+
+def nspdk_resampled(a: Fingerprints, b: Fingerprints, w: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Unbiased MMD^2 for weights (R, n) of the graphs of `a`, (R,); see `polyscore.graphs.metrics.bootstrap`."""
+    columns, place = np.unique(a.column, return_inverse=True)
+    known, values = b.mean()
+    target = np.zeros(len(columns))
+    _, here, there = np.intersect1d(columns, known, assume_unique=True, return_indices=True)
+    target[here] = values[there]
+    total, between = np.empty(len(w)), np.empty(len(w))
+    for k, one in enumerate(w):
+        summed = np.bincount(place, a.value * one[a.row])
+        total[k], between[k] = summed @ summed, summed @ target / a.count
+    other = (b.count * b.inner(b) - 1) / (b.count - 1)
+    result: NDArray[np.float64] = mean_of_different(total, np.ones(a.count), w) + other - 2 * between
+    return result
 
 
 def _mix(*words: Any) -> Words:

@@ -1,0 +1,306 @@
+"""A policy that draws actions: `Policy.from_pretrained("push-blocks").act(observation, goal, seed=0)`."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from polyscore.denoisers import Precondition
+from polyscore.errors import CheckpointError, InputError, PolyscoreError
+from polyscore.guidance import CFG
+from polyscore.hub import load
+from polyscore.noise import Noise, Seeded
+from polyscore.robots import samplers
+from polyscore.robots.demonstrations import Demonstrations
+from polyscore.robots.history import HISTORIES, History, KnownPast
+from polyscore.robots.normalise import Kind, Normaliser
+from polyscore.robots.schedules import schedule
+from polyscore.samplers import execute, sample, times_of
+from polyscore.state import Given
+from polyscore.training.draws import seed_of
+
+__all__ = ["Policy", "Sampling"]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How actions are drawn; stored with the policy.
+
+    Attributes:
+        sampler: a name of `polyscore.robots.samplers.SAMPLERS`.
+        steps: levels of the schedule above 0.
+        schedule: a name of `polyscore.robots.schedules.SCHEDULES`.
+        sigma_min, sigma_max: ends of the schedule.
+        rho: of "karras" and "polyexponential".
+        guidance: scale of classifier-free guidance; 1 is the conditional model, 0 the unconditional one.
+        history: how past actions enter, see `polyscore.robots.history`.
+        eta: of the ancestral samplers.
+        s_churn: of "euler" and "heun".
+        margin: actions are clipped to the bounds of the training actions, widened by this factor.
+
+    Raises:
+        InputError: an unknown name, no steps, levels out of order, or a guidance that is no number.
+    """
+
+    sampler: str = "ddim"
+    steps: int = 3
+    schedule: str = "linear"
+    sigma_min: float = 0.05
+    sigma_max: float = 1.0
+    rho: float = 5.0
+    guidance: float = 1.0
+    history: History = "renoise"
+    eta: float = 1.0
+    s_churn: float = 0.0
+    margin: float = 1.1
+
+    def __post_init__(self) -> None:
+        schedule(self.schedule, self.sigma_min, self.sigma_max, rho=self.rho)
+        self.method()
+        if self.steps < 1 or self.history not in HISTORIES or not math.isfinite(self.guidance) or not self.margin > 0:
+            raise InputError(
+                f"Sampling: steps {self.steps}, history {self.history!r}, guidance {self.guidance}, margin {self.margin}; expected "
+                f"1 or more, one of {', '.join(HISTORIES)}, a number, and more than 0"
+            )
+
+    def method(self) -> Any:
+        """The sampler."""
+        return samplers.make(self.sampler, eta=self.eta, s_churn=self.s_churn)
+
+    def times(self, process: Any) -> list[float]:
+        """The times of the schedule."""
+        return times_of(process, self.steps, schedule(self.schedule, self.sigma_min, self.sigma_max, rho=self.rho))
+
+
+class Policy(nn.Module):
+    """Draws one action at a time from a denoiser of action windows, given the last states and a goal.
+
+    A call appends the observation to a window of at most W steps, draws the newest action with a sampler, clips it to the range of
+    the training actions, and remembers it. `reset` begins an episode.
+
+    Args:
+        denoiser: a `Precondition` around a network such as `ScoreGPT` (with `state`, `action`, `window` and `goals`).
+        normaliser: the scaling of states and actions.
+        features: what the network is told of an observation; see `polyscore.robots.features`.
+        sampling: how actions are drawn.
+        environment: name of the environment it was trained for.
+        data: what is known of its training data (fingerprint, episodes, frames).
+
+    Raises:
+        InputError: parts of different widths.
+    """
+
+    def __init__(
+        self,
+        denoiser: Precondition,
+        normaliser: Normaliser,
+        features: Any,
+        *,
+        sampling: Sampling = Sampling(),  # noqa: B008
+        environment: str = "",
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        network: Any = denoiser.network
+        states, actions = (network.state, normaliser.state.width, features.width), (network.action, normaliser.action.width)
+        if len(set(states)) > 1 or len(set(actions)) > 1:
+            raise InputError(
+                f"Policy: states of {states} features (network, normaliser, features), actions of {actions}; expected one width each"
+            )
+        self.denoiser, self.normaliser, self.features = denoiser, normaliser, features
+        self.sampling, self.environment, self.data = sampling, environment, dict(data or {})
+        self._methods: dict[Sampling, tuple[Any, list[float]]] = {}
+        self.reset()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike[str],
+        *,
+        demonstrations: Demonstrations | None = None,
+        weights: str = "ema",
+        device: str | torch.device = "cpu",
+    ) -> Policy:
+        """A shipped or saved policy, or an official BESO run folder (`.hydra/config.yaml` beside `model_state_dict.pth`).
+
+        Args:
+            name: shipped name or folder.
+            demonstrations: of an official run: its training data, from which the scaling is computed as the original does.
+            weights: of an official run: "ema" or "raw" (the file without averaging).
+            device: where to.
+
+        Raises:
+            CheckpointError: there is none, it is of another kind, damaged, or an official run that scales its data comes without them.
+        """
+        if (Path(name) / ".hydra").is_dir():
+            from polyscore.robots.upstream import read
+
+            return read(name, demonstrations=demonstrations, weights=weights).to(device).eval()
+        model = load(name, device=device)
+        if not isinstance(model, cls):
+            raise CheckpointError(f"{os.fspath(name)} is a {type(model).__name__}, expected a Policy")
+        for part in (model.normaliser.state, model.normaliser.action):
+            if not bool((torch.isfinite(part.shift) & torch.isfinite(part.scale) & (part.scale > 0) & (part.low <= part.high)).all()):
+                raise CheckpointError(f"{os.fspath(name)}: its normaliser holds numbers that cannot scale anything; the file is damaged")
+        return model
+
+    # ---------------------------------------------------------------------- data
+
+    def prepare(self, demonstrations: Demonstrations, *, state: Kind = "standard", action: Kind = "range") -> None:
+        """Fit the normaliser to training data and note what they are."""
+        self.normaliser.fit(self.features(demonstrations.observations), demonstrations.actions, state=state, action=action)
+        self.data = {
+            "fingerprint": demonstrations.fingerprint(),
+            "episodes": len(demonstrations),
+            "frames": len(demonstrations.observations),
+        }
+
+    def check(self, demonstrations: Demonstrations) -> None:
+        """Refuse data that are not of the kind this policy was trained on: other widths, or other statistics.
+
+        Raises:
+            InputError: a feature whose mean is more than 3 training deviations off, or whose deviation is not within a factor of 5.
+        """
+        states = self.normaliser.state(self.features(demonstrations.observations))
+        actions = self.normaliser.action(demonstrations.actions)
+        for name, u, own in (("state", states, self.normaliser.state), ("action", actions, self.normaliser.action)):
+            half = ((own.high - own.low) / 2).clamp(min=1e-9)
+            off, spread = (u.mean(0) - (own.high + own.low) / 2).abs() / half, u.std(0) / half
+            wrong = (torch.isfinite(half) & ((off > 1.5) | (spread > 2.0))).nonzero()
+            if len(wrong):
+                i = int(wrong[0])
+                raise InputError(
+                    f"data: {name} feature {i} has a mean {float(off[i]):.1f} and a deviation {float(spread[i]):.1f} times half the "
+                    "range of the training data; these data have other units or another order of features"
+                )
+
+    def encode(self, observations: Tensor) -> Tensor:
+        """Scaled states (..., S) of raw observations (..., O)."""
+        return self.normaliser.state(self.features(observations))  # type: ignore[no-any-return]
+
+    def encode_goal(self, goals: Tensor) -> Tensor:
+        """Scaled goals (..., S), features that do not count set to 0."""
+        u = self.encode(goals)
+        return u * torch.tensor(self.features.goal_mask, dtype=u.dtype, device=u.device)
+
+    # ---------------------------------------------------------------------- acting
+
+    def reset(self) -> None:
+        """Begin an episode: forget what was seen and done."""
+        self._states: list[Tensor] = []
+        self._actions: list[Tensor] = []
+        self._step = 0
+
+    @torch.inference_mode()
+    def act(
+        self, observation: Any, goal: Any = None, *, seed: int | Sequence[int] | Noise = 0, sampling: Sampling | None = None
+    ) -> Any:
+        """The next action (A,), or (N, A) for N environments side by side.
+
+        Args:
+            observation: (O,) or (N, O), array or tensor.
+            goal: a raw observation (O,) or several (G, O); with N environments (N, O) or (N, G, O). Not read by a network without.
+            seed: names the random numbers of the episode, the same at every call; environment i uses seed + i, or the i-th seed. A
+                noise source is asked for the new action (N, 1, A), then for those of the sampler.
+            sampling: settings for this call instead of the policy's own.
+
+        Returns:
+            An array where the observation is none, a tensor where it is one.
+
+        Raises:
+            InputError: shapes that do not fit, numbers that are not finite, another N than in the call before, or no goal.
+            PolyscoreError: the model gave values that are not numbers.
+        """
+        chosen = sampling or self.sampling
+        device = self.normaliser.state.shift.device
+        seen = self._finite("observation", observation, device)
+        single = seen.ndim == 1
+        seen = seen[None] if single else seen
+        if seen.ndim != 2 or (self._states and len(self._states[-1]) != len(seen)):
+            before = f" of {len(self._states[-1])} environments, as before; `reset()` begins anew" if self._states else ""
+            raise InputError(f"act: observation {tuple(seen.shape)}, expected (O,) or (N, O){before}")
+        network: Any = self.denoiser.network
+        states = [*self._states, self.encode(seen)][-network.window :]
+        past = self._actions[-(len(states) - 1) :] if len(states) > 1 else []
+        cond = {"state": torch.stack(states, 1)}
+        if network.goals:
+            cond["goal"] = self._goal(goal, len(seen), network.goals, device)
+        source = self._source(seed, len(seen))
+        action = self._draw(Given(cond=cond), past, source, chosen)
+        if not bool(torch.isfinite(action).all()):
+            raise PolyscoreError("act: the model gave values that are not numbers; was its training finished?")
+        action = self.normaliser.action.clip(action, chosen.margin)
+        self._states, self._actions = states, [*past, action][-(network.window - 1) :] if network.window > 1 else []
+        self._step += 1
+        raw = self.normaliser.action.inverse(action)
+        raw = raw[0] if single else raw
+        return raw if isinstance(observation, Tensor) else raw.cpu().numpy()
+
+    def _draw(self, given: Given, past: Sequence[Tensor], source: Noise, chosen: Sampling) -> Tensor:
+        process: Any = self.denoiser.process
+        if chosen not in self._methods:
+            method, times = chosen.method(), chosen.times(process)
+            self._methods[chosen] = method.plan(process, times) if hasattr(method, "plan") else method, times
+        method, times = self._methods[chosen]
+        states = given.cond["state"]
+        new = float(process.sigma(times[0])) * source(states.new_empty(len(states), 1, self.normaliser.action.width))
+        denoiser: Any = self.denoiser
+        if chosen.guidance != 1 and "goal" in given.cond:
+            denoiser = CFG(denoiser, _no_goal, chosen.guidance)
+        x = new
+        if past:
+            known = torch.stack(list(past), 1)
+            if chosen.history != "redenoise":
+                noise = source(known) if chosen.history == "renoise" else None
+                denoiser = KnownPast(denoiser, process, known, noise)
+            x = torch.cat([known, new], 1)
+        if hasattr(method, "stages"):
+            out: Tensor = execute(method, denoiser, process, x, given=given, noise=source)
+        else:
+            out = sample(method, denoiser, process, x, steps=len(times) - 1, grid=times, given=given, noise=source, init=x)
+        return out[:, -1]
+
+    def _goal(self, goal: Any, count: int, steps: int, device: torch.device) -> Tensor:
+        if goal is None:
+            raise InputError("act: this policy wants a goal, a raw observation of what is to be reached")
+        raw = self._finite("goal", goal, device)
+        # (O,) and (G, O) are for all environments, (N, O) and (N, G, O) one for each
+        if raw.ndim == 1:
+            raw = raw[None, None]
+        elif raw.ndim == 2:
+            raw = raw[None] if len(raw) == steps and (steps > 1 or count == 1) else raw[:, None]
+        if raw.ndim != 3 or raw.shape[0] not in (1, count) or raw.shape[1] not in (1, steps):
+            raise InputError(f"act: goal {tuple(raw.shape)} for {count} environments, expected (O,), ({steps}, O) or ({count}, {steps}, O)")
+        return self.encode_goal(raw).expand(count, steps, -1)
+
+    def _source(self, seed: int | Sequence[int] | Noise, count: int) -> Noise:
+        if isinstance(seed, Noise):
+            return seed
+        seeds = range(seed, seed + count) if isinstance(seed, int) else seed
+        if len(seeds) < count:
+            raise InputError(f"act: {len(seeds)} seeds for {count} environments; give one each")
+        return Seeded([seed_of("act", int(s), self._step) for s in seeds[:count]])
+
+    @staticmethod
+    def _finite(name: str, value: Any, device: torch.device) -> Tensor:
+        x = torch.as_tensor(np.asarray(value) if not isinstance(value, Tensor) else value).to(device, torch.float32)
+        if not bool(torch.isfinite(x).all()):
+            raise InputError(f"act: the {name} holds NaN or infinity")
+        return x
+
+    def with_sampling(self, **changes: Any) -> Policy:
+        """Itself, with other settings of sampling from now on."""
+        self.sampling = replace(self.sampling, **changes)
+        return self
+
+
+def _no_goal(given: Given) -> Given:
+    return given._replace(cond={**given.cond, "goal": torch.zeros_like(given.cond["goal"])})
