@@ -152,6 +152,10 @@ def test_arguments_outside_their_range() -> None:
         ({"sampler": "magic"}, "sampler 'magic' is unknown"),
         ({"sampler": "sde-upstream"}, "is for bridges"),
         ({"steps": 0}, "expected at least 1"),
+        ({"snr": 0.0}, "snr 0.0; expected at least 1 and a positive number"),
+        ({"corrector_steps": 0}, "corrector_steps is 0"),
+        ({"high_band": "loud"}, "high_band is 'loud'; expected one of gain, keep, drop"),
+        ({"chunk": -1.0}, "chunk is -1.0 s"),
     ]
     for settings, text in arguments:
         with pytest.raises(InputError, match=text):
@@ -239,6 +243,11 @@ def test_presets() -> None:
         "paper": ("ode-upstream", 50),
     }
     assert choose(None).nfe == 1
+    dereverberation = choose(OUVE(), preset="paper", paper_steps=50, snr=0.33, corrector_steps=2)
+    assert dereverberation.nfe == 150
+    assert (dereverberation.sampler.corrector.snr, dereverberation.sampler.corrector.steps) == (0.33, 2)
+    assert choose(OUVE(), preset="paper", paper_sampler="pc-2023", paper_steps=50).name == "pc-2023"
+    assert choose(BRIDGE, preset="paper", paper_sampler="sde-upstream", paper_steps=50).name == "sde-upstream"
     for method in (*ouve.values(), *bridge.values()):
         process = OUVE() if method in ouve.values() else BRIDGE
         plan = getattr(method.sampler, "plan", None)

@@ -16,7 +16,15 @@ from rdkit import Chem
 from polyscore import hub
 from polyscore.cli.main import main
 from polyscore.cli.report import validate
-from polyscore.graphs import GraphDenoiser, GraphGenerator, ScoreNetworkA, ScoreNetworks, ScoreNetworkX, Settings
+from polyscore.graphs import (
+    GraphDenoiser,
+    GraphGenerator,
+    PropertyRegressor,
+    ScoreNetworkA,
+    ScoreNetworks,
+    ScoreNetworkX,
+    Settings,
+)
 from polyscore.graphs.chem.conditions import parse_conditions
 from polyscore.graphs.processes import graph_process
 from polyscore.processes import VE
@@ -115,6 +123,20 @@ def test_conditions_hold_for_every_molecule(model: Path, tmp_path: Path) -> None
         assert Chem.MolFromSmiles(row["smiles"]).HasSubstructMatch(Chem.MolFromSmiles("CCO"))
         assert float(row["mw"]) < 130 and float(row["largest_ring"]) <= 5
     assert report_of(out)["metrics"]["candidates"] >= 6
+
+
+def test_steering_is_resumed_and_reported(model: Path, tmp_path: Path) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        regressor = hub.save(tmp_path / "regressor", PropertyRegressor(7, 3, 2, 8))
+    words = ("-n", "6", "--no-pictures", "--scaffold", "CO", "--tries", "9")
+    assert molecules(model, tmp_path / "out", *words, "--steer", str(regressor), "--steer-weight", "2") == 0
+    rows, metrics = table(tmp_path / "out"), report_of(tmp_path / "out")["metrics"]
+    values = [float(row["steered_property"]) for row in rows]
+    assert metrics["steered_property"]["mean"] == pytest.approx(sum(values) / 6) and 0 < metrics["internal_diversity"] < 1
+    assert molecules(model, tmp_path / "out", *words, "--steer", str(regressor), "--resume") == 2  # another strength
+    molecules(model, tmp_path / "plain", *words)
+    assert [row["smiles"] for row in table(tmp_path / "plain")] != [row["smiles"] for row in rows]
 
 
 def test_too_few_is_a_failure_that_says_so(model: Path, tmp_path: Path) -> None:

@@ -64,6 +64,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         },
         batch_size={"help": "windows of a long recording at a time (default: 1)"},
     )
+    parser.add_argument("--snr", type=flags.finite, default=0.5, help="of the Langevin steps of pc and langevin (default: 0.5)")
+    parser.add_argument(
+        "--corrector-steps", metavar="N", type=flags.whole(1), default=1, help="Langevin steps before each step (default: 1)"
+    )
     parser.add_argument("--weights", choices=("ema", "raw"), default="ema", help="of an SGMSE or StoRM .ckpt (default: ema)")
     parser.add_argument(
         "--mix",
@@ -118,7 +122,8 @@ def run(args: argparse.Namespace) -> int:
     with Report("enhance", args) as report:
         device = flags.device(args.device)
         enhancer = SpeechEnhancer.from_pretrained(args.model, weights=args.weights, device=device)
-        method = enhancer.method(preset=args.preset, steps=args.steps, sampler=args.sampler)
+        langevin = {"snr": args.snr, "corrector_steps": args.corrector_steps}
+        method = enhancer.method(preset=args.preset, steps=args.steps, sampler=args.sampler, **langevin)
         if args.samples > 1 and method.sampler is None:
             from polyscore.errors import InputError
 
@@ -189,6 +194,8 @@ def _enhance(job: Job, args: argparse.Namespace, enhancer: SpeechEnhancer, item:
         preset=args.preset,
         steps=args.steps,
         sampler=args.sampler,
+        snr=args.snr,
+        corrector_steps=args.corrector_steps,
         mix=args.mix,
         high_band=args.high_band,
         chunk=args.chunk,

@@ -11,14 +11,14 @@ from typing import Any
 
 __all__ = ["HELP", "KINDS", "add_arguments", "run"]
 
-HELP = "score what a model made, against a reference"
+HELP = "score what a model made, against a reference: speech, molecules or graphs"
 
-KINDS = ("speech",)
+KINDS = ("speech", "molecules", "graphs")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The kinds, each with its own arguments."""
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND", help="what the files are: " + ", ".join(KINDS))
+    kinds = parser.add_subparsers(dest="task", required=True, metavar="KIND", help="what the files are: " + ", ".join(KINDS))
     for kind in KINDS:
         module = _module(kind)
         own = kinds.add_parser(kind, help=module.HELP, description=module.HELP, allow_abbrev=False)
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score files of the kind that was named."""
-    code: int = _module(args.kind).run(args)
+    code: int = _module(args.task).run(args)
     return code
 
 

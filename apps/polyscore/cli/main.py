@@ -26,7 +26,7 @@ from typing import Protocol, cast
 
 __all__ = ["main", "VERBS"]
 
-VERBS = ("models", "info", "convert", "fit", "sample", "enhance", "molecules", "evaluate", "demo")
+VERBS = ("models", "info", "convert", "fit", "sample", "enhance", "molecules", "evaluate", "demo", "data", "rollout")
 
 
 class Verb(Protocol):

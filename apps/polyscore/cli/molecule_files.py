@@ -17,6 +17,7 @@ _FRAMES = 24  # of the animation
 _COLUMNS = ("smiles", "inchikey", "seed", "atoms", "valid_before_correction", "corrected", "charge", "fragments")
 _PROPERTIES = ("qed", "logp", "sa", "mw", "tpsa", "largest_ring", "pains", "brenk")
 _COMPARED = ("novel", "nearest_tanimoto")
+_STEERED = "steered_property"
 
 
 def write(args: argparse.Namespace, work: Work, report: Report, reference: Any) -> None:
@@ -27,7 +28,7 @@ def write(args: argparse.Namespace, work: Work, report: Report, reference: Any) 
     mols = [candidate.outcome.fragment for candidate in kept]
     smiles = [candidate.outcome.smiles for candidate in kept]
     rows = _rows(args, work, kept, reference)
-    columns = (*_COLUMNS, *_PROPERTIES, *(_COMPARED if reference else ()))
+    columns = (*_COLUMNS, *_PROPERTIES, *(_COMPARED if reference else ()), *((_STEERED,) if work.steering else ()))
     files.write_csv(args.out / "molecules.csv", rows, columns)
     files.write_smiles(args.out / "molecules.smi", smiles)
     if mols and not args.no_pictures:
@@ -71,6 +72,12 @@ def _rows(args: argparse.Namespace, work: Work, kept: list[Candidate], reference
         similar = reference.nearest([candidate.outcome.fragment for candidate in kept])
         for row, value in zip(rows, similar, strict=True):
             row.update(novel=int(row["smiles"] not in reference.smiles), nearest_tanimoto=round(value, 4))
+    if work.steering is not None:
+        from polyscore.graphs.chem.encode import encode
+
+        for row, candidate in zip(rows, kept, strict=True):
+            one = encode([candidate.outcome.fragment], work.model.atoms)
+            row[_STEERED] = work.steering.predict(one.x, one.adj, one.mask)[0]
     return rows
 
 
@@ -95,6 +102,13 @@ def _metrics(work: Work, mols: list[Any], smiles: list[str], rows: list[dict[str
         metrics["uniqueness"] = share(len(set(smiles)), len(smiles))
         metrics |= {name: mean([float(row[name]) for row in rows]) for name in _PROPERTIES[:6]}
         metrics |= {name: share(sum(row[name] for row in rows), len(rows)) for name in _PROPERTIES[6:]}
+    if mols and work.steering is not None:
+        import numpy as np
+
+        from polyscore.graphs.chem.comparison import Similarities
+
+        metrics[_STEERED] = mean([row[_STEERED] for row in rows])
+        metrics["internal_diversity"] = float(Similarities.of(mols).diversity(np.ones((1, len(mols))))[0])
     if mols and reference:
         distinct = set(smiles)
         metrics["novelty"] = share(len(distinct - reference.smiles), len(distinct))
@@ -109,8 +123,7 @@ def _animate(args: argparse.Namespace, work: Work, candidate: Candidate) -> None
     from polyscore.graphs.chem import decode, files
     from polyscore.graphs.chem.decode import outcome
 
-    around = work.scaffold.around if work.scaffold else None
-    frames = work.model.trajectory(work.method, [candidate.size], [args.seed + candidate.number], around=around)
+    frames = work.model.trajectory(work.method, [candidate.size], [args.seed + candidate.number], around=work.around)
     every, pictures = max(1, work.method.steps // _FRAMES), []
     mask = mask_of([candidate.size], candidate.size)
     for frame in frames:

@@ -22,9 +22,13 @@ from polyscore.cli.report import Report
 from polyscore.errors import InputError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from polyscore.denoisers import Denoiser
     from polyscore.graphs import GraphGenerator
     from polyscore.graphs.chem import Outcome
     from polyscore.graphs.chem.scaffold import Scaffold
+    from polyscore.graphs.steering import Steering
     from polyscore.training.shards import Shards
 
 __all__ = ["HELP", "Candidate", "Work", "add_arguments", "run"]
@@ -74,6 +78,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--target", metavar="TEXT", help='conditions on properties, such as "qed>0.6, logp<=3" (qed logp sa mw tpsa ring)'
     )
+    parser.add_argument("--steer", type=Path, metavar="PATH", help="a property regressor (of MOOD, or a saved one) whose value is to rise")
+    parser.add_argument(
+        "--steer-weight", type=flags.finite, default=0.5, metavar="W", help="its strength, as a share of the score (default: 0.5)"
+    )
     parser.add_argument(
         "--tries",
         type=flags.whole(1),
@@ -97,6 +105,7 @@ def run(args: argparse.Namespace) -> int:
     from polyscore.graphs.chem.files import read_smiles
     from polyscore.graphs.chem.scaffold import Scaffold
     from polyscore.graphs.chem.scores import Reference
+    from polyscore.graphs.steering import Steering
 
     args.report = args.report or args.out / "report.json"
     conditions = parse_conditions(args.target) if args.target else ()
@@ -106,7 +115,8 @@ def run(args: argparse.Namespace) -> int:
     if not model.atoms:
         raise InputError(f"--model {args.model} draws graphs without atoms; expected a model of molecules")
     scaffold = Scaffold.of(args.scaffold, model.atoms) if args.scaffold else None
-    work = Work(args, model, _between(args.size, model, scaffold), scaffold, conditions)
+    steering = Steering.load(args.steer, model, weight=args.steer_weight) if args.steer else None
+    work = Work(args, model, _between(args.size, model, scaffold), conditions, scaffold=scaffold, steering=steering)
     shards = _shards(args, work)
     with Report("molecules", args) as report:
         report.device, report.nfe = str(device), work.method.nfe
@@ -137,10 +147,13 @@ class Work:
         args: argparse.Namespace,
         model: GraphGenerator,
         between: tuple[int, int] | None,
-        scaffold: Scaffold | None,
         conditions: Any,
+        *,
+        scaffold: Scaffold | None,
+        steering: Steering | None,
     ) -> None:
-        self.args, self.model, self.between, self.scaffold, self.conditions = args, model, between, scaffold, conditions
+        self.args, self.model, self.between, self.conditions = args, model, between, conditions
+        self.scaffold, self.steering = scaffold, steering
         self.method = model.method(preset=args.preset, sampler=args.sampler, steps=args.steps)
         self.candidates: list[Candidate] = []
         self.kept: list[Candidate] = []
@@ -153,6 +166,12 @@ class Work:
         """Candidates at most."""
         free = self.args.max_ring is None and not self.conditions and self.scaffold is None
         return int(self.args.count * (1 if free else self.args.tries))
+
+    def around(self, denoiser: Denoiser, mask: Tensor) -> Denoiser:
+        """The denoiser steered, and then with the scaffold known."""
+        if self.steering is not None:
+            denoiser = self.steering.around(denoiser, mask)
+        return denoiser if self.scaffold is None else self.scaffold.around(denoiser, mask)
 
     def accepted(self, shards: Shards) -> Iterator[Candidate]:
         """Candidates that meet the conditions, in the order of their seeds, until there are enough."""
@@ -180,7 +199,7 @@ class Work:
             sampler=self.args.sampler,
             steps=self.args.steps,
             batch_size=min(self.args.batch_size, 32) if self.model.nodes > 16 else self.args.batch_size,
-            around=self.scaffold.around if self.scaffold else None,
+            around=self.around,
         )
         graphs = self.scaffold.put(graphs) if self.scaffold else graphs
         self.cpu += time.process_time() - started
@@ -233,8 +252,8 @@ def _between(text: str | None, model: GraphGenerator, scaffold: Scaffold | None)
 def _shards(args: argparse.Namespace, work: Work) -> Shards:
     from polyscore.training.shards import Shards
 
-    names = ("seed", "preset", "sampler", "steps", "size", "scaffold")
-    settings = {"model": str(args.model), **{name: getattr(args, name) for name in names}}
+    names = ("seed", "preset", "sampler", "steps", "size", "scaffold", "steer_weight")
+    settings = {"model": str(args.model), "steer": args.steer and str(args.steer), **{name: getattr(args, name) for name in names}}
     shards = Shards(args.out / "shards", work.total, args.batch_size, settings)
     if not args.resume and shards.folder.exists():
         raise InputError(f"{args.out} holds molecules already; --resume goes on with them, or give another --out")

@@ -19,6 +19,8 @@ class EnhanceSettings(TypedDict, total=False):
     preset: str
     steps: int | None
     sampler: str | None
+    snr: float
+    corrector_steps: int
     mix: float
     high_band: HighBand
     chunk: float | None

@@ -106,8 +106,13 @@ def _existing(path: str | os.PathLike[str]) -> Path:
 
 
 def _unreadable(source: Path | BytesIO, name: Path | str, error: Exception) -> InputError:
-    if isinstance(source, Path) and not os.access(source, os.R_OK):
-        return InputError(f"{name}: no permission to read it")
+    if isinstance(source, Path):
+        try:  # of a forbidden file libsndfile says "System error"
+            source.open("rb").close()
+        except PermissionError:
+            return InputError(f"{name}: no permission to read it")
+        except OSError as reason:
+            return InputError(f"{name}: cannot be read ({reason.strerror})")
     return InputError(f"{name}: cannot be read as audio ({_reason(error)}); expected wav, flac, ogg, mp3 or aiff")
 
 

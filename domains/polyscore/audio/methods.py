@@ -5,8 +5,8 @@
 | "multistep" | exponential integrator of order 2 in t on the probability flow, its last step a denoising | N + 1, bridges N |
 | "ode" | the same of order 1: DDIM, the bridge's ODE sampler | N |
 | "sde" | the exact posterior, DDIM with eta 1: the bridge's SDE sampler | N |
-| "pc" | reverse diffusion with a step of annealed Langevin dynamics (SGMSE's `ald`, snr 0.5) before each | 2 N |
-| "langevin" | the same with Langevin steps sized by norms, per sample (snr 0.5) | 2 N |
+| "pc" | reverse diffusion with a step of annealed Langevin dynamics (SGMSE's `ald`) before each | 2 N |
+| "langevin" | the same with Langevin steps sized by norms, per sample | 2 N |
 | "predictor" | reverse diffusion alone | N |
 | "pc-2023" | "pc" with the steps of 1 / N on any grid, as SGMSE had until 2023 and StoRM has | 2 N |
 | "predictor-2023" | "predictor" with those steps | N |
@@ -14,6 +14,7 @@
 | "rk45" | adaptive Runge-Kutta on the probability flow (errors 1e-5), then a denoising; has no number of steps | as needed |
 | "ode-upstream", "sde-upstream" | the bridge samplers of the original code: the network sees the state with the *next* time | N |
 
+Langevin steps have snr 0.5 and are one a step, or what is asked for; SGMSE's dereverberation ran "pc" with snr 0.33, N = 50.
 A StoRM model adds one call of its predictor to each.
 On a mean-reverting process "multistep" begins with a call that recentres the state (`Recentred`).
 "pc", "langevin", "predictor", their variants of 2023 and "rk45" need a drift that is finite at t = 1, which bridges lack.
@@ -29,6 +30,7 @@ Source: Richter et al. 2023, arXiv:2208.05830; Jukic et al. 2024, arXiv:2407.160
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -134,17 +136,21 @@ def choose(
     preset: str = "balanced",
     steps: int | None = None,
     sampler: str | None = None,
+    snr: float = 0.5,
+    corrector_steps: int = 1,
     t_eps: float = 0.03,
     paper_steps: int = 30,
     paper_sampler: str | None = None,
 ) -> Method:
     """The method that a preset, or a sampler and a number of steps, mean for ``process`` (None: a predictor).
 
-    ``t_eps`` is the smallest time the network was trained at; ``paper_steps`` and ``paper_sampler`` are the number of steps and
-    the sampler of the preset "paper" (None: "pc", "ode-upstream" on a bridge).
+    ``snr`` and ``corrector_steps`` are of the Langevin steps, where the sampler has them. ``t_eps`` is the smallest time the
+    network was trained at; ``paper_steps`` and ``paper_sampler`` are the number of steps and the sampler of the preset "paper"
+    (None: "pc", "ode-upstream" on a bridge).
 
     Raises:
-        InputError: an unknown preset or sampler, a number of steps below 1, or a sampler the process does not have.
+        InputError: an unknown preset or sampler, a number of steps below 1, an snr that is not positive, or a sampler the process
+            does not have.
     """
     if preset not in PRESETS:
         raise InputError(f"preset {preset!r} is unknown; expected one of {', '.join(PRESETS)}")
@@ -152,6 +158,8 @@ def choose(
         raise InputError(f"sampler {sampler!r} is unknown; expected one of {', '.join(SAMPLERS)}")
     if steps is not None and steps < 1:
         raise InputError(f"steps is {steps}; expected at least 1")
+    if corrector_steps < 1 or not 0 < snr < math.inf:
+        raise InputError(f"corrector_steps is {corrector_steps}, snr {snr}; expected at least 1 and a positive number")
     if process is None:
         return Method()
     if isinstance(process, Bridge):
@@ -160,7 +168,8 @@ def choose(
         return _on_bridge(sampler or name, steps or count)
     paper = (paper_sampler or "pc", paper_steps)
     name, count = {"fast": ("multistep", 4), "balanced": ("multistep", 9), "paper": paper}[preset]
-    return _on_mean_reverting(process, sampler or name, steps or count, grids.SGMSE(t_eps))
+    ald = AnnealedLangevin(snr=snr, steps=corrector_steps)
+    return _on_mean_reverting(process, sampler or name, steps or count, (grids.SGMSE(t_eps), ald))
 
 
 def _on_bridge(name: str, steps: int) -> Method:
@@ -174,8 +183,11 @@ def _on_bridge(name: str, steps: int) -> Method:
     raise InputError(f"sampler {name!r} does not exist for bridges; expected multistep, ode, sde, ode- or sde-upstream")
 
 
-def _on_mean_reverting(process: GaussianProcess, name: str, steps: int, grid: grids.SGMSE) -> Method:
-    ald = AnnealedLangevin(snr=0.5)
+def _on_mean_reverting(
+    process: GaussianProcess, name: str, steps: int, settings: tuple[grids.SGMSE, AnnealedLangevin]
+) -> Method:
+    grid, ald = settings
+    corrected = steps * (ald.steps + 1)
     match name:
         case "multistep":
             return Method(name, Recentred(ExponentialAdams(2, clock=Time())), steps, grid, steps + 1)
@@ -184,14 +196,14 @@ def _on_mean_reverting(process: GaussianProcess, name: str, steps: int, grid: gr
         case "predictor":
             return Method(name, PredictorCorrector(corrector=None), steps, grid, steps)
         case "pc":
-            return Method(name, PredictorCorrector(corrector=ald), steps, grid, 2 * steps)
+            return Method(name, PredictorCorrector(corrector=ald), steps, grid, corrected)
         case "langevin":
-            return Method(name, PredictorCorrector(corrector=Langevin(snr=0.5)), steps, grid, 2 * steps)
+            return Method(name, PredictorCorrector(corrector=Langevin(ald.snr, ald.steps)), steps, grid, corrected)
         case "pc-2023" | "predictor-2023":
             increments = original_ouvp_steps if isinstance(process, OUVPWithoutRoot) else per_count
             corrector = ald if name == "pc-2023" else None
             sampler = PredictorCorrector(ReverseDiffusion(increments), corrector)
-            return Method(name, sampler, steps, grid, 2 * steps if corrector else steps)
+            return Method(name, sampler, steps, grid, corrected if corrector else steps)
         case "regression":
             return Method(name, None, 1, None, 0)
         case "rk45":

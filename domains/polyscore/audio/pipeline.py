@@ -140,7 +140,15 @@ class SpeechEnhancer(nn.Module):
             raise CheckpointError(f"{path_or_name}: is a {type(model).__name__}; expected a SpeechEnhancer")
         return model
 
-    def method(self, *, preset: str = "balanced", steps: int | None = None, sampler: str | None = None) -> Method:
+    def method(
+        self,
+        *,
+        preset: str = "balanced",
+        steps: int | None = None,
+        sampler: str | None = None,
+        snr: float = 0.5,
+        corrector_steps: int = 1,
+    ) -> Method:
         """The sampler, grid and number of steps that these choices mean for this model.
 
         Raises:
@@ -152,6 +160,8 @@ class SpeechEnhancer(nn.Module):
             preset=preset,
             steps=steps,
             sampler=sampler,
+            snr=snr,
+            corrector_steps=corrector_steps,
             t_eps=self.t_eps,
             paper_steps=self.steps,
             paper_sampler=self.sampler,
@@ -169,6 +179,8 @@ class SpeechEnhancer(nn.Module):
         preset: str = "balanced",
         steps: int | None = None,
         sampler: str | None = None,
+        snr: float = 0.5,
+        corrector_steps: int = 1,
         seed: int = 0,
         mix: float = 1.0,
         high_band: HighBand = "gain",
@@ -183,6 +195,8 @@ class SpeechEnhancer(nn.Module):
             preset: "fast", "balanced" or "paper"; predictors make one call whatever it is.
             steps: number of steps, instead of the preset's.
             sampler: name of a sampler, instead of the preset's (`polyscore.audio.methods`).
+            snr: signal-to-noise ratio of the Langevin steps, for samplers that have them.
+            corrector_steps: number of Langevin steps before each step.
             seed: seed of the noise; channel c draws from (seed, c).
             mix: share of the enhanced signal in the output, 0 to 1; the rest is the input.
             high_band: what becomes of the band above the model's: "gain", "keep" or "drop" (`polyscore.audio.bands`).
@@ -194,7 +208,7 @@ class SpeechEnhancer(nn.Module):
         """
         check_call(wave, sample_rate, mix, high_band)
         windows = self._windows(chunk)
-        method = self.method(preset=preset, steps=steps, sampler=sampler)
+        method = self.method(preset=preset, steps=steps, sampler=sampler, snr=snr, corrector_steps=corrector_steps)
         noisy = wave.reshape(-1, wave.shape[-1]).to("cpu", torch.float32)
         low = resample(noisy, sample_rate, self.sample_rate)
         level = low.abs().amax()

@@ -11,6 +11,6 @@ try:
 except ImportError as error:
     raise MissingExtraError("molecules need the package rdkit: pip install 'polyscore[graphs]'") from error
 
-from polyscore.graphs.chem.decode import Decoded, Outcome, decode, outcome
+from polyscore.graphs.chem.decode import Decoded, Outcome, decode, inspect, outcome
 
-__all__ = ["Decoded", "Outcome", "decode", "outcome"]
+__all__ = ["Decoded", "Outcome", "decode", "inspect", "outcome"]

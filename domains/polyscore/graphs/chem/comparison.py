@@ -84,8 +84,9 @@ def scaffold_similarity(one: Sequence[str], reference: Sequence[str], w: Array) 
             counts[row, place[name]] = 1
     target = np.bincount([place[name] for name in reference if name], minlength=len(names)).astype(np.float64)
     drawn = w @ counts
-    with np.errstate(invalid="ignore"):
-        result: Array = drawn @ target / np.sqrt(np.square(drawn).sum(1) * np.square(target).sum())
+    squares = mean_of_pairs(np.square(drawn).sum(1), counts.sum(1), w) * len(one) ** 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        result: Array = drawn @ target / np.sqrt(np.maximum(squares, 0) * np.square(target).sum())
     return result
 
 
@@ -108,7 +109,8 @@ def wasserstein(one: Array, reference: Array, w: Array) -> Array:
 def _tanimoto(a: Array, b: Array) -> Array:
     both = a @ b.T
     either = a.sum(1)[:, None] + b.sum(1) - both
-    return np.divide(both, either, out=np.ones_like(both), where=either > 0)  # two molecules without bits are alike
+    result: Array = np.divide(both, either, out=np.ones_like(both), where=either > 0)  # two molecules without bits are alike
+    return result
 
 
 @cache

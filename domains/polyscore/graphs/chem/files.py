@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import gzip
 import io
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,18 +24,19 @@ __all__ = ["draw", "read_smiles", "write_csv", "write_gif", "write_grid", "write
 
 
 def read_smiles(path: Path) -> list[str]:
-    """The first word of every line; a first line that is no SMILES, such as "smiles", is a title.
+    """The first word of every line, gzipped or not; a first line that is not written as SMILES, such as "smiles", is a title.
 
     Raises:
         InputError: no such file, no text, or no molecules.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        content = path.read_bytes()
+        lines = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8").splitlines()
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as text ({error}); expected one SMILES a line") from error
     words = [line.replace(",", " ").split()[0] for line in lines if line.strip(" ,\t")]
     with rdBase.BlockLogs():
-        if words and Chem.MolFromSmiles(words[0]) is None:
+        if words and Chem.MolFromSmiles(words[0], sanitize=False) is None:
             words = words[1:]
     if not words:
         raise InputError(f"{path}: holds no molecules; expected one SMILES a line")

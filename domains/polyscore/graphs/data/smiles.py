@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ import torch
 from lightning.pytorch import LightningDataModule
 from rdkit import Chem, rdBase
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from polyscore.errors import InputError
 from polyscore.graphs.data.facts import Facts
+from polyscore.graphs.data.order import Shuffled, as_it_is
 
 __all__ = ["Molecules", "SmilesData", "read_table"]
 
@@ -120,23 +121,6 @@ class Molecules(Dataset[dict[str, Any]]):
         return {"x0": {"x": x[:, :n], "adj": (adj + adj.mT)[:, :n, :n]}, "mask": mask[:, :n]}
 
 
-class _Shuffled(Sampler[int]):
-    """A random order that depends on (seed, epoch) alone; Lightning calls `set_epoch`."""
-
-    def __init__(self, count: int, seed: int) -> None:
-        self.count, self.seed, self.epoch = count, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        yield from torch.randperm(self.count, generator=generator).tolist()
-
-
 class SmilesData(LightningDataModule):
     """Batches `{"x0": {"x", "adj"}, "mask"}` of the molecules of a file.
 
@@ -193,11 +177,11 @@ class SmilesData(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         data = self.parts()[0]
-        order = _Shuffled(len(data), self.seed)
-        return DataLoader(data, self.batch_size, sampler=order, drop_last=len(data) >= self.batch_size, collate_fn=_as_it_is)
+        order = Shuffled(len(data), self.seed)
+        return DataLoader(data, self.batch_size, sampler=order, drop_last=len(data) >= self.batch_size, collate_fn=as_it_is)
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
-        return DataLoader(self.parts()[1], self.batch_size, collate_fn=_as_it_is)
+        return DataLoader(self.parts()[1], self.batch_size, collate_fn=as_it_is)
 
     def _held(self, count: int) -> set[int]:
         if self.test is None:
@@ -209,7 +193,3 @@ class SmilesData(LightningDataModule):
             return {int(row) for row in rows if 0 <= int(row) < count}
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise InputError(f"{self.test}: expected a JSON list of row numbers ({error})") from error
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch

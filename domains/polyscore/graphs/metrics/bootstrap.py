@@ -54,4 +54,5 @@ def mean_of_pairs(total: Array, own: Array, w: Array) -> Array:
     n = w.shape[1]
     if n == 1:
         return np.full(len(w), own[0])
-    return ((n - 1) * mean_of_different(total, own, w) + w @ own / n) / n
+    result: Array = ((n - 1) * mean_of_different(total, own, w) + w @ own / n) / n
+    return result

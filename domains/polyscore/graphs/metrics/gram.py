@@ -49,4 +49,6 @@ class Gram:
     def resampled(self, w: Array) -> Array:
         """The biased estimate for weights (R, n) of the generated graphs, (R,); see `polyscore.graphs.metrics.bootstrap`."""
         total = np.einsum("ri,ij,rj->r", w, self.own, w, optimize=True)
-        return mean_of_pairs(total, self.own.diagonal(), w) + self.other.mean() - 2 * w @ self.between.mean(1) / w.shape[1]
+        between: Array = w @ self.between.mean(1) / w.shape[1]
+        result: Array = mean_of_pairs(total, self.own.diagonal(), w) + self.other.mean() - 2 * between
+        return result
