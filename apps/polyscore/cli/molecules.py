@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--target", metavar="TEXT", help='conditions on properties, such as "qed>0.6, logp<=3" (qed logp sa mw tpsa ring)'
     )
-    parser.add_argument("--steer", type=Path, metavar="PATH", help="a property regressor (of MOOD, or a saved one) whose value is to rise")
+    parser.add_argument("--steer", type=Path, metavar="PATH", help="a property regressor (MOOD's, or a saved one) to raise")
     parser.add_argument(
         "--steer-weight", type=flags.finite, default=0.5, metavar="W", help="its strength, as a share of the score (default: 0.5)"
     )
@@ -253,7 +253,8 @@ def _shards(args: argparse.Namespace, work: Work) -> Shards:
     from polyscore.training.shards import Shards
 
     names = ("seed", "preset", "sampler", "steps", "size", "scaffold", "steer_weight")
-    settings = {"model": str(args.model), "steer": args.steer and str(args.steer), **{name: getattr(args, name) for name in names}}
+    settings = {name: getattr(args, name) for name in names}
+    settings |= {"model": str(args.model), "steer": args.steer and str(args.steer)}
     shards = Shards(args.out / "shards", work.total, args.batch_size, settings)
     if not args.resume and shards.folder.exists():
         raise InputError(f"{args.out} holds molecules already; --resume goes on with them, or give another --out")
