@@ -15,6 +15,7 @@ from torch import Tensor
 
 from polyscore.audio import SpeechEnhancer, upstream
 from polyscore.audio.codec import SpectrogramCodec
+from polyscore.audio.networks.dcunet import DCUNet
 from polyscore.audio.networks.ncsnpp import NCSNpp
 from polyscore.errors import CheckpointError
 from polyscore.processes import OUVE, VEBridge
@@ -126,6 +127,53 @@ def test_a_bridge(save: Save) -> None:
     with torch.no_grad():
         expected = network(2, divide_by_time="never")(torch.cat([x, y], 1), torch.tensor([0.4]))
         assert torch.equal(bridge.model(x, 0.4, Given(y=y)).x0, expected)
+
+
+@torch.no_grad()
+def test_a_bridge_of_an_older_network_predicts_minus_its_output(save: Save) -> None:
+    hyper = {"backbone": "ncsnpp_48k", "sde": "sbve", "loss_type": "data_prediction", "sampler_type": "sde", "N": 40}
+    bridge = upstream.read(save(content(**hyper)))
+    assert (bridge.sampler, bridge.steps, bridge.sample_rate) == ("sde-upstream", 40, 48000)
+    x, y = (torch.randn(1, 1, 8, 4, dtype=torch.complex64, generator=torch.Generator().manual_seed(i)) for i in (0, 1))
+    theirs = network(2, divide_by_time="output", pyramid="none")
+    assert torch.equal(bridge.model(x, 0.4, Given(y=y)).x0, -theirs(torch.cat([x, y], 1), torch.tensor([0.4])))
+
+
+def test_averages_of_trained_parameters_alone(save: Save) -> None:
+    """As torch-ema wrote them before version 0.3: the fixed frequencies come from the state_dict."""
+    checkpoint = content()
+    average = dict(network(2).named_parameters())
+    trained = {name: value for name, value in average.items() if value.requires_grad}
+    assert len(trained) == len(average) - 1
+    checkpoint["ema"]["shadow_params"] = [value.detach().clone() for value in trained.values()]
+    raw = dict(network(1).named_parameters())
+    read = dict(upstream.read(save(checkpoint)).model.network.named_parameters())
+    assert all(torch.equal(value, trained.get(name, raw[name])) for name, value in read.items())
+
+
+@torch.no_grad()
+def test_dcunet_with_its_statistics(save: Save) -> None:
+    settings = {"dcunet_temb_layers_global": 1, "dcunet_activation": "leaky_relu", "n_fft": 512, "embed_dim": 8}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        raw, average = (DCUNet(temb_layers_global=1, activation="leaky_relu", embed_dim=8) for _ in range(2))
+    checkpoint = content(backbone="dcunet", **settings)
+    for name, value in raw.named_buffers():
+        if "running_mean" in name:
+            value.fill_(0.25)
+    checkpoint["state_dict"] = {f"dnn.{name}": value for name, value in raw.state_dict().items()}
+    checkpoint["ema"]["shadow_params"] = [value.detach().clone() for value in average.parameters()]
+    read = upstream.read(save(checkpoint))
+    assert read.codec is not None
+    assert read.codec.bins == 257
+    average.load_state_dict({**average.state_dict(), **dict(raw.named_buffers())})
+    x, y = (torch.randn(1, 1, 257, 8, dtype=torch.complex64, generator=torch.Generator().manual_seed(i)) for i in (0, 1))
+    expected = -average.eval()(torch.cat([x, y], 1), torch.tensor([0.4]))
+    assert torch.equal(read.model.score(x, 0.4, Given(y=y)), expected)
+    wave = 0.1 * torch.randn(1, 3000, generator=torch.Generator().manual_seed(0))
+    assert SpeechEnhancer.from_pretrained(save(checkpoint)).enhance(wave, 16000, preset="fast").shape == wave.shape
+    with pytest.raises(CheckpointError, match="dcunet_norm_type = 'CbN'; expected 'bN'"):
+        upstream.read(save({**checkpoint, "hyper_parameters": {**checkpoint["hyper_parameters"], "dcunet_norm_type": "CbN"}}))
 
 
 @pytest.mark.parametrize("loss", ["score_matching", "denoiser", "data_prediction"])

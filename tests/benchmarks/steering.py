@@ -3,9 +3,9 @@
     python tests/benchmarks/steering.py --model gdss_zinc250k.pth --regressor prop_jak2.pth -n 32 --steps 100
 
 For every one of n seeds: one steered molecule, and the best of N plain ones of the same sampler and steps, by the regressor's own
-number for the finished molecule (one-hot, largest fragment). A steered step asks the two score networks once and the regressor once,
-there and back; it is counted as 3 calls of a plain step's 2, which is more than it costs, so best of 2 has more calls than the
-steered run and best of 1 fewer. Prints means with bootstrap intervals, QED, validity, uniqueness, internal diversity, CPU seconds.
+number for the finished molecule (one-hot, largest fragment). A steered step asks both score networks as often as a plain one, and
+the regressor once there and back: its calls lie between those of best of 1 and of best of 2. Prints means with bootstrap
+intervals, QED, validity before correction, uniqueness, internal diversity and CPU seconds.
 """
 
 from __future__ import annotations

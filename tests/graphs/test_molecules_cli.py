@@ -6,6 +6,7 @@ import csv
 import json
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from rdkit import Chem
 
 from polyscore import hub
 from polyscore.cli.main import main
+from polyscore.cli.molecule_page import histogram
 from polyscore.cli.report import validate
 from polyscore.graphs import (
     GraphDenoiser,
@@ -82,6 +84,22 @@ def test_all_files_agree(model: Path, tmp_path: Path) -> None:
     assert report["nfe"] == 4
     for name, start in (("grid.png", b"\x89PNG"), ("trajectory.gif", b"GIF8")):
         assert (tmp_path / "out" / name).read_bytes().startswith(start)
+
+
+def test_the_page_stands_alone(model: Path, tmp_path: Path) -> None:
+    training = tmp_path / "training.smi"
+    training.write_text("CCO\nCC\nC1CC1\n")
+    molecules(model, tmp_path / "out", "-n", "5", "--reference", str(training))
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    root = ElementTree.fromstring(page.removeprefix("<!doctype html>").replace("<meta charset='utf-8'>", ""))  # well-formed
+    assert not {"src", "href"} & {name for node in root.iter() for name in node.attrib} and "@import" not in page
+    captions = " ".join("".join(node.itertext()) for node in root.iter("figcaption"))
+    for row in table(tmp_path / "out"):
+        assert row["smiles"] in captions
+    bars = list(ElementTree.fromstring(histogram([0.0, 0.0, 1.0, 2.0], [1.0])).iter("rect"))
+    heights = [float(bar.attrib["height"]) for bar in bars]
+    assert [round(h / heights[1], 2) for h in heights] == [2.0, 1.0, 1.0]  # shares of a half and two quarters
+    assert bars[-1].attrib["x"] == "249.2"  # the largest value is in the last of 24 bins
 
 
 def test_batches_and_resumption_change_nothing(model: Path, tmp_path: Path) -> None:

@@ -14,11 +14,12 @@ pytest.importorskip("rdkit")
 from lightning.pytorch import Trainer
 from rdkit import Chem
 
-from polyscore.errors import InputError
+from polyscore.errors import ConfigError, InputError
 from polyscore.graphs import GraphDenoiser, GraphGenerator, Graphs, ScoreNetworkA, ScoreNetworks, ScoreNetworkX, graph_process
 from polyscore.graphs.chem import decode, outcome
-from polyscore.graphs.data import Molecules, SmilesData, read_table
-from polyscore.graphs.training import GraphTraining
+from polyscore.graphs.data import Molecules, SmilesData, quantise, read_table
+from polyscore.graphs.training import CategoricalTraining, GraphTraining
+from polyscore.graphs.transformer_training import transformer_generator
 from polyscore.processes import VE
 from polyscore.training import Stratified, Uniform
 from polyscore.training.optimiser import AdamW
@@ -99,6 +100,48 @@ def test_a_network_learns_as_if_alone(tmp_path: Path) -> None:
         torch.testing.assert_close(value, b.x.state_dict()[name], rtol=1e-4, atol=1e-6)
     moved: Any = [(p - q).abs().max() for p, q in zip(b.adj.parameters(), start.adj.parameters(), strict=True)]
     assert max(moved) < 1e-8 < (next(a.adj.parameters()) - next(start.adj.parameters())).abs().max()
+
+
+def test_one_command_with_a_file_learns_its_vocabulary_and_sizes(repository: Path, tmp_path: Path) -> None:
+    from polyscore import hub
+    from polyscore.training.engine import assemble
+
+    (tmp_path / "all.smi").write_text("\n".join([*SMILES, "CCCl", "CSC"] * 4))
+    small = [f"--model.init_args.{name}" for name in ("width=16", "pair_width=8", "layers=1")]
+    more = [f"--data.init_args.path={tmp_path / 'all.smi'}", "--data.init_args.batch_size=16", "--trainer.max_epochs=1"]
+    run = assemble([repository / "configs" / "graphs" / "smiles.yaml"], folder=tmp_path / "run", overrides=[*small, *more])
+    assert run.fit()
+    model = hub.load(tmp_path / "run" / "model")
+    assert isinstance(model, GraphGenerator) and model.atoms == (6, 7, 8, 16, 17)
+    assert run.data is not None and model.sizes == run.data.parts()[0].sizes  # type: ignore[attr-defined]
+    weights = run.trainer.strategy.model
+    assert weights is not None and sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in weights.parameters())
+    graphs = model.sample(3, preset="fast", steps=3, seed=1)
+    assert graphs.adj.equal(graphs.adj.mT) and float(graphs.adj.min()) >= 0 and float(graphs.adj.max()) <= 3
+
+
+def test_models_and_data_that_do_not_fit_are_told(tmp_path: Path) -> None:
+    (tmp_path / "all.smi").write_text("\n".join(["CCO", "COC", "CCCO", "CC"] * 4))
+    trainer = Trainer(
+        accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, default_root_dir=str(tmp_path),
+    )  # fmt: skip
+    training, data = GraphTraining(small()), SmilesData(str(tmp_path / "all.smi"))
+    with pytest.raises(ConfigError, match=r"3 features for the atoms \(6, 7, 8\), the data have 2 for \(6, 8\)"):
+        trainer.fit(training, datamodule=data)
+    with pytest.raises(ConfigError, match="expected a CategoricalDenoiser"):
+        CategoricalTraining(small())
+
+
+@pytest.mark.parametrize("name", ["qm9", "community_small"])
+def test_the_other_configurations_build(name: str, repository: Path, tmp_path: Path) -> None:
+    from polyscore.training.engine import assemble
+
+    run = assemble([repository / "configs" / "graphs" / f"{name}.yaml"], folder=tmp_path)
+    assert isinstance(run.module, CategoricalTraining)
+    if name == "community_small":
+        graphs = quantise(transformer_generator(run.data.facts, width=8, heads=2, layers=1).sample(2, steps=2))  # type: ignore
+        assert all(len(graph) <= 20 and set(graph.ravel()) <= {0, 1} for graph in graphs)
 
 
 def test_the_shipped_configuration_builds(repository: Path, tmp_path: Path) -> None:

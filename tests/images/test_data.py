@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from polyscore.denoisers import Precondition
 from polyscore.errors import InputError
 from polyscore.images import DigitsData, digits
-from polyscore.images.data.epochs import Images, Shuffled
+from polyscore.images.data.epochs import Images
 from polyscore.processes import Cosine
 from polyscore.state import NONE, Given
 from polyscore.training import DropCondition, ScoreTraining
+from polyscore.training.order import Shuffled
 
 datasets = pytest.importorskip("sklearn.datasets")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from polyscore.cli.molecule_page import write_page
 from polyscore.cli.report import Report, mean, share
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def write(args: argparse.Namespace, work: Work, report: Report, reference: Any) 
             name = f"molecule {args.seed + candidate.number}"
             report.add(name, None, status="failed", error="no atoms, or no fragment that RDKit reads")
     report.metrics = _metrics(work, mols, smiles, rows, reference)
+    if not args.no_pictures:
+        write_page(args.out / "report.html", report.as_dict(), rows, mols=mols, reference=reference)
 
 
 def _rows(args: argparse.Namespace, work: Work, kept: list[Candidate], reference: Any) -> list[dict[str, Any]]:

@@ -1,9 +1,9 @@
 """``polyscore molecules -n 100 -o OUT``: draw molecules, with the files chemists open and numbers they can trust.
 
 ``OUT`` becomes a folder with ``molecules.csv``, ``.smi`` and ``.sdf`` (with conformers), ``grid.png``, ``trajectory.gif``,
-``report.json`` and ``shards/``, the parts as they were finished. Candidate i draws from seed + i alone. Where molecules must meet
-conditions (``--max-ring``, ``--target``, ``--scaffold``), candidates are drawn until n meet them. A run that was stopped keeps
-what is finished and goes on with ``--resume``.
+``report.json``, ``report.html`` and ``shards/``, the parts as they were finished. Candidate i draws from seed + i alone. Where
+molecules must meet conditions (``--max-ring``, ``--target``, ``--scaffold``), candidates are drawn until n meet them. A run that
+was stopped keeps what is finished and goes on with ``--resume``.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference", type=Path, metavar="FILE.smi", help="training molecules: novelty, similarity and NSPDK to them"
     )
-    parser.add_argument("--no-pictures", action="store_true", help="leave out grid.png, trajectory.gif and the conformers")
+    parser.add_argument("--no-pictures", action="store_true", help="leave out the pictures, report.html and the conformers")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
 
 

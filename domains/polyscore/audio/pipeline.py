@@ -115,22 +115,7 @@ class SpeechEnhancer(nn.Module):
         if Path(path_or_name).is_file():
             from polyscore.audio import upstream
 
-            published = upstream.read(path_or_name, weights=weights)
-            # The 65-million network takes 0.5 GB for 2 s of 256 bins, in proportion to both: at most 3 GB a window.
-            window, context = (2.0, 0.5) if published.codec is not None and published.codec.bins > 300 else (4.0, 1.0)
-            enhancer = cls(
-                published.model,
-                codec=published.codec,
-                sample_rate=published.sample_rate,
-                frame_multiple=64,
-                frame_padding=published.frame_padding,
-                t_eps=published.t_eps,
-                steps=published.steps,
-                sampler=published.sampler,
-                window_seconds=window,
-                context_seconds=context,
-            )
-            return enhancer.to(device).eval()
+            return cls(**upstream.read(path_or_name, weights=weights).settings()).to(device).eval()
         from polyscore import hub
 
         if weights != "ema":

@@ -40,9 +40,8 @@ class CategoricalDenoiser(GraphDenoiser):
     """A `GraphTransformer` of the terms above, over the process of both leaves, makes a denoiser.
 
     Args:
-        network: of 2 F + K node features (the posterior from the entry alone, the entry, and the sums of the posteriors of its
-            pairs), K + 1 pair features (posterior and entry), 2 conditions (the log signal-to-noise ratios of both leaves), F
-            node outputs and K pair outputs.
+        network: of 2 F node features (the posterior from the entry alone, and the entry), K + 1 pair features (likewise), 2
+            conditions (the log signal-to-noise ratios of both leaves), F node outputs and K pair outputs.
         process: one Gaussian process per leaf.
         levels: l_0, l_1, ..., the K values an entry of the matrix can have.
 
@@ -53,10 +52,10 @@ class CategoricalDenoiser(GraphDenoiser):
     def __init__(self, network: GraphTransformer, process: Product, levels: Sequence[float] = (0.0, 1.0)) -> None:
         super().__init__(network, process, {"x": "x0", "adj": "x0"})
         k, f = len(levels), network.nodes_out
-        if (network.nodes, network.pairs, network.conditions, network.pairs_out) != (2 * f + k, k + 1, 2, k) or k < 2:
+        if (network.nodes, network.pairs, network.conditions, network.pairs_out) != (2 * f, k + 1, 2, k) or k < 2:
             raise ConfigError(
                 f"CategoricalDenoiser: a network of {network.nodes} node and {network.pairs} pair features, "
-                f"{network.conditions} conditions and {network.pairs_out} pair outputs; expected {2 * f + k}, {k + 1}, 2 and {k}, "
+                f"{network.conditions} conditions and {network.pairs_out} pair outputs; expected {2 * f}, {k + 1}, 2 and {k}, "
                 f"for {f} kinds of nodes and {k} levels"
             )
         self.levels = tuple(float(level) for level in levels)
@@ -77,12 +76,10 @@ class CategoricalDenoiser(GraphDenoiser):
         own_nodes = nodes * (a / s**2)
         own_edges = (b * edges * levels - b**2 * levels**2 / 2) / r**2
         own_nodes, own_edges = own_nodes + self.prior_x, own_edges + self.prior_adj
-        shares = own_edges.softmax(-1) * table.read(given.mask.unsqueeze(2) * given.mask.unsqueeze(1)).unsqueeze(-1)
-        counts = table.matrix(shares.mT, 0.0).sum(-1).mT  # how many pairs of each level a node seems to have
         conditions = torch.cat([(a / s).log(), (b / r).log()], -1).flatten(1).clamp(-6, 6).expand(len(nodes), 2) / 3
         made, met = self.network(
-            torch.cat([own_nodes.softmax(-1), nodes / (a**2 + s**2).sqrt(), counts], -1),
-            torch.cat([shares, edges / (b**2 + r**2).sqrt()], -1),
+            torch.cat([own_nodes.softmax(-1), nodes / (a**2 + s**2).sqrt()], -1),
+            torch.cat([own_edges.softmax(-1), edges / (b**2 + r**2).sqrt()], -1),
             conditions,
             given.mask,
         )
@@ -103,4 +100,5 @@ class CategoricalDenoiser(GraphDenoiser):
     def _level(self, value: Tensor, t: Time, name: str) -> tuple[Tensor, Tensor]:
         process: Any = self.process[name]
         coefs = process.coefs_of(torch.as_tensor(leaf_time(t, name), dtype=torch.float64))
-        return tuple(c.clamp(min=_LEAST).to(value).reshape(-1, 1, 1) for c in (coefs.a, coefs.s))  # type: ignore[return-value]
+        a, s = (c.clamp(min=_LEAST).to(value).reshape(-1, 1, 1) for c in (coefs.a, coefs.s))
+        return a, s

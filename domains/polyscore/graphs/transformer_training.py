@@ -48,7 +48,7 @@ def transformer_generator(
     """
     f, k = facts.features, len(facts.levels)
     network = GraphTransformer(
-        2 * f + k, k + 1, 2, nodes_out=f, pairs_out=k, width=width, pair_width=pair_width, heads=heads, layers=layers
+        2 * f, k + 1, 2, nodes_out=f, pairs_out=k, width=width, pair_width=pair_width, heads=heads, layers=layers
     )
     process = graph_process(Cosine(alpha_min), Cosine(alpha_min))
     denoiser = CategoricalDenoiser(network, process, facts.levels)

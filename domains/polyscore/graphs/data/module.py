@@ -21,7 +21,7 @@ from polyscore.errors import InputError
 from polyscore.graphs.batch import mask_of
 from polyscore.graphs.data.facts import Facts
 from polyscore.graphs.data.generic import Adjacency, communities, read_graphs
-from polyscore.graphs.data.order import Shuffled, as_it_is
+from polyscore.training.order import Shuffled, whole
 
 __all__ = ["CommunityData", "GraphData", "GraphSet"]
 
@@ -114,11 +114,11 @@ class GraphData(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         data = self.parts()[0]
-        order = Shuffled(len(data), self.seed)
-        return DataLoader(data, self.batch_size, sampler=order, drop_last=len(data) >= self.batch_size, collate_fn=as_it_is)
+        order = Shuffled(len(data), seed=self.seed)
+        return DataLoader(data, self.batch_size, sampler=order, drop_last=len(data) >= self.batch_size, collate_fn=whole)
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
-        return DataLoader(self.parts()[1], self.batch_size, collate_fn=as_it_is)
+        return DataLoader(self.parts()[1], self.batch_size, collate_fn=whole)
 
 
 class CommunityData(GraphData):

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from polyscore.errors import InputError
 from polyscore.graphs.data.facts import Facts
-from polyscore.graphs.data.order import Shuffled, as_it_is
+from polyscore.training.order import Shuffled, whole
 
 __all__ = ["Molecules", "SmilesData", "read_table"]
 
@@ -177,11 +177,11 @@ class SmilesData(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         data = self.parts()[0]
-        order = Shuffled(len(data), self.seed)
-        return DataLoader(data, self.batch_size, sampler=order, drop_last=len(data) >= self.batch_size, collate_fn=as_it_is)
+        order = Shuffled(len(data), seed=self.seed)
+        return DataLoader(data, self.batch_size, sampler=order, drop_last=len(data) >= self.batch_size, collate_fn=whole)
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
-        return DataLoader(self.parts()[1], self.batch_size, collate_fn=as_it_is)
+        return DataLoader(self.parts()[1], self.batch_size, collate_fn=whole)
 
     def _held(self, count: int) -> set[int]:
         if self.test is None:

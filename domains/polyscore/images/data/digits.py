@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from polyscore.errors import InputError, MissingExtraError
-from polyscore.images.data.epochs import Images, Shuffled, batches
+from polyscore.images.data.epochs import Images, batches
+from polyscore.training.order import Shuffled
 
 __all__ = ["Digits", "DigitsData", "digits"]
 

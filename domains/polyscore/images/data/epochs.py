@@ -1,15 +1,16 @@
-"""Images in memory, and the order an epoch visits them in."""
+"""Images in memory as batches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-__all__ = ["Images", "Shuffled", "batches"]
+from polyscore.training.order import whole
+
+__all__ = ["Images", "batches"]
 
 
 class Images(Dataset[dict[str, Tensor]]):
@@ -31,34 +32,9 @@ class Images(Dataset[dict[str, Tensor]]):
         return batch if self.labels is None else {**batch, "cond": self.labels[rows]}
 
 
-class Shuffled(Sampler[int]):
-    """A random order of n items, another one every epoch, that depends on (seed, epoch) alone.
-
-    Lightning calls `set_epoch`, and puts its own distributed sampler with the same property in place of this one when there are
-    several processes.
-    """
-
-    def __init__(self, count: int, *, seed: int = 0) -> None:
-        self.count, self.seed, self.epoch = count, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        yield from torch.randperm(self.count, generator=generator).tolist()
-
-
 def batches(
     data: Images, batch_size: int, *, order: Sampler[int] | None = None, workers: int = 0
 ) -> DataLoader[dict[str, Tensor]]:
     """A loader of batches; with an `order`, of full ones only."""
-    return DataLoader(data, batch_size, sampler=order, drop_last=order is not None, collate_fn=_as_it_is, num_workers=workers)
+    return DataLoader(data, batch_size, sampler=order, drop_last=order is not None, collate_fn=whole, num_workers=workers)
 
-
-def _as_it_is(batch: Any) -> Any:
-    return batch

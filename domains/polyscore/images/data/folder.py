@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from polyscore.errors import InputError, MissingExtraError
-from polyscore.images.data.epochs import Shuffled
+from polyscore.training.order import Shuffled
 
 __all__ = ["FolderOfImages", "ImageFiles", "find_images", "read_image"]
 
