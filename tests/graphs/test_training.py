@@ -17,7 +17,7 @@ from rdkit import Chem
 from polyscore.errors import ConfigError, InputError
 from polyscore.graphs import GraphDenoiser, GraphGenerator, Graphs, ScoreNetworkA, ScoreNetworks, ScoreNetworkX, graph_process
 from polyscore.graphs.chem import decode, outcome
-from polyscore.graphs.data import Molecules, SmilesData, quantise, read_table
+from polyscore.graphs.data import CommunityData, Molecules, SmilesData, quantise, read_table
 from polyscore.graphs.training import CategoricalTraining, GraphTraining
 from polyscore.graphs.transformer_training import transformer_generator
 from polyscore.processes import VE
@@ -140,7 +140,8 @@ def test_the_other_configurations_build(name: str, repository: Path, tmp_path: P
     run = assemble([repository / "configs" / "graphs" / f"{name}.yaml"], folder=tmp_path)
     assert isinstance(run.module, CategoricalTraining)
     if name == "community_small":
-        graphs = quantise(transformer_generator(run.data.facts, width=8, heads=2, layers=1).sample(2, steps=2))  # type: ignore
+        assert isinstance(run.data, CommunityData)
+        graphs = quantise(transformer_generator(run.data.facts, width=8, heads=2, layers=1).sample(2, steps=2))
         assert all(len(graph) <= 20 and set(graph.ravel()) <= {0, 1} for graph in graphs)
 
 

@@ -5,9 +5,9 @@ Islands of n graphs run side by side. With a reward r of the denoiser's x0 and s
     ln w_i <- ln w_i + c (r_i(now) - r_i(before)),    and where  1 / sum p_i^2 < n / 2,  p = w / sum w,
     the island is drawn anew from p (systematic resampling), and its weights are 1 again.
 
-The last step always draws, so that what comes out has the law  q(x0) exp(c r(x0)) up to the size of an island. Reward and law need no
-gradient: r may be anything that can be computed of a molecule. Copies part again by their own noise; of what an island holds, the
-start is often the same, so compare diversity with that of as many plain samples.
+The last step always draws, so that what comes out has the law  q(x0) exp(c r(x0)) up to the size of an island. No gradient is
+asked for: r may be anything that can be computed of a molecule. Copies part again by their own noise; what an island holds often
+has one start in common, so compare its diversity with that of as many plain samples.
 
 Sources: Wu et al. 2023 (twisted SMC), arXiv 2306.17775; Singhal et al. 2025 (Feynman-Kac steering), arXiv 2501.06848.
 """

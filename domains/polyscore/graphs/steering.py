@@ -3,7 +3,7 @@ r"""Steering: molecules of a wanted property by the gradient of a regressor of n
     score <- (1 - sqrt(away)) score + w 0.1^t (|score|_1 / |grad|_1) grad,      grad = d P(x_t, A_t) / d leaf
 
 leaf by leaf, the norms of every graph by itself. P predicts the property from the noisy graph; `w` is the strength, a share of
-the score at t = 0 that falls to a tenth of it in the noise; `away` > 0 weakens the pull of the training molecules, for novel ones.
+the score at t = 0 that falls to a tenth of it in the noise; `away` > 0 weakens the pull of the training data, for novelty.
 
 Source: Lee et al. 2023 (MOOD), arXiv 2206.07632, with w = .4 to .7 for nodes, 0 for the adjacency, and away = .04.
 """
