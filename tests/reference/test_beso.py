@@ -102,9 +102,16 @@ def test_densities(golden: Path) -> None:
         return process.sigma(which.quantile(u.double(), process))
 
     for task, low in (("kitchen", 0.005), ("block", 0.05)):
-        for name, key in (("loglogistic", "loglogistic"), ("loguniform", "loguniform"), ("uniform", "uniform"), ("v-diffusion", "vdiffusion")):
+        for name, key in (
+            ("loglogistic", "loglogistic"),
+            ("loguniform", "loguniform"),
+            ("uniform", "uniform"),
+            ("v-diffusion", "vdiffusion"),
+        ):
             u = a["u64" if name == "loglogistic" else "u32"]
-            np.testing.assert_allclose(levels(density(name, sigma_min=low, sigma_max=1.0), u), a[f"{key}_{task}"], rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(
+                levels(density(name, sigma_min=low, sigma_max=1.0), u), a[f"{key}_{task}"], rtol=1e-5, atol=1e-6
+            )
     normal = torch.special.ndtr(a["z32"].double())
     inner = a["z32"].abs() < 3.5  # further out ndtri(ndtr(z)) is not z
     for mean, std in ((-0.6, 1.6), (-1.2, 1.2)):
@@ -113,7 +120,9 @@ def test_densities(golden: Path) -> None:
     # The original draws the side by u and the distance by |z|; as one quantile function that is this u.
     share, far = 0.25, torch.special.ndtr(-a["z32"].double().abs()) * 2
     u = torch.where(a["u32"].double() < share, share * far, 1 - (1 - share) * far)
-    np.testing.assert_allclose(levels(SplitLogNormal(-1.0, 0.5, 1.5), u)[inner], a["split_lognormal_-1_0.5_1.5"][inner], rtol=1e-4)
+    np.testing.assert_allclose(
+        levels(SplitLogNormal(-1.0, 0.5, 1.5), u)[inner], a["split_lognormal_-1_0.5_1.5"][inner], rtol=1e-4
+    )
 
 
 METHODS: dict[str, tuple[str, dict[str, float]]] = {
@@ -210,7 +219,10 @@ def test_training(golden: Path, denoiser: Precondition) -> None:
 
 
 @pytest.mark.parametrize("task", ["kitchen", "block"])
-@pytest.mark.parametrize(("name", "kinds"), [("scaler_off", ("identity", "identity")), ("scaler_on", ("standard", "standard")), ("minmax_on", ("standard", "range"))])
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [("scaler_off", ("identity", "identity")), ("scaler_on", ("standard", "standard")), ("minmax_on", ("standard", "range"))],
+)
 def test_scalers(name: str, kinds: tuple[Kind, Kind], task: str, golden: Path) -> None:
     a = arrays(golden / "scalers.npz")
     states, actions = (a["X"], a["Y"]) if task == "kitchen" else (a["Xb"], a["Yb"])

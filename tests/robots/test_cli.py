@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.robots.parts import policy
 
 from polyscore.cli.main import main
 from polyscore.cli.schema import validate
 from polyscore.hub import save
 from polyscore.robots import Policy
 from polyscore.robots.data.readers import read
-from tests.robots.parts import policy
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,9 @@ def test_rollout_writes_what_it_measured(trained: Path, tmp_path: Path) -> None:
     films = {path.stem for path in (tmp_path / "a").iterdir() if path.suffix in {".mp4", ".gif"}}
     assert films == {"grid", "best", "worst"}
     # the same episodes alone, guided, and late
-    assert main([*words, "-o", str(tmp_path / "b"), "--no-films", "--cfg", "1.5", "--steps", "2", "--simulate-latency", "80"]) == 0
+    assert (
+        main([*words, "-o", str(tmp_path / "b"), "--no-films", "--cfg", "1.5", "--steps", "2", "--simulate-latency", "80"]) == 0
+    )
     assert json.loads((tmp_path / "b" / "rollout.json").read_text(encoding="utf-8"))["nfe"] == 2
 
 

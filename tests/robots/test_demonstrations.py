@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.robots.parts import demonstrations
 
 from polyscore.errors import InputError
 from polyscore.robots.data import recordings
 from polyscore.robots.data.readers import read
 from polyscore.robots.data.windows import Order, PlayData, Windows
 from polyscore.robots.demonstrations import Demonstrations
-from tests.robots.parts import demonstrations
 
 
 def test_a_recording_comes_back(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.robots.parts import demonstrations, policy
 from torch import Tensor
 
 from polyscore.errors import CheckpointError, InputError
@@ -17,7 +18,6 @@ from polyscore.robots.normalise import Scaling
 from polyscore.robots.policy import Policy
 from polyscore.robots.samplers import SAMPLERS
 from polyscore.state import Given
-from tests.robots.parts import demonstrations, policy
 
 
 def observations(count: int, *batch: int) -> Tensor:

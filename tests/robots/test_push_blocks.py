@@ -119,7 +119,12 @@ def test_painting_shows_every_part() -> None:
     env.reset(options=scene())
     picture = env.render()
     assert picture.shape == (120, 120, 3)
-    for x, y, colour in ((0.4, -0.2, (242, 191, 51)), (0.5, -0.1, (76, 166, 90)), (0.3, 0.2, (224, 150, 140)), (0.5, 0.2, (140, 172, 224))):
+    for x, y, colour in (
+        (0.4, -0.2, (242, 191, 51)),
+        (0.5, -0.1, (76, 166, 90)),
+        (0.3, 0.2, (224, 150, 140)),
+        (0.5, 0.2, (140, 172, 224)),
+    ):
         assert tuple(picture[int((x + 0.125) * 120 / 1.1), int((y + 0.55) * 120 / 1.1)]) == colour
 
 

@@ -120,7 +120,10 @@ def _shown(found: dict[str, Any]) -> str:
         ]
         lines += ["", table(("feature", "min", "max", "mean", "std", ""), rows)]
     if copy is not None:
-        lines += ["", f"an action is told from the one before it with R2 = {copy:.3f}" + (": mostly by copying" if copy > 0.9 else "")]
+        lines += [
+            "",
+            f"an action is told from the one before it with R2 = {copy:.3f}" + (": mostly by copying" if copy > 0.9 else ""),
+        ]
     return "\n".join(lines)
 
 

@@ -53,13 +53,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--env", choices=("push",), default="push", help="the environment (default: push)")
     parser.add_argument("--episodes", type=flags.whole(1), default=100, metavar="N", help="how many (default: 100)")
-    parser.add_argument("--cfg", type=flags.finite, metavar="SCALE", help="classifier-free guidance; 1 is none (default: the policy's own)")
-    parser.add_argument("--schedule", metavar="NAME", help="levels of noise: linear, exponential, karras, ... (default: the policy's own)")
     parser.add_argument(
-        "--history", choices=("redenoise", "keep", "renoise"), help="how past actions enter the network (default: the policy's own)"
+        "--cfg", type=flags.finite, metavar="SCALE", help="classifier-free guidance; 1 is none (default: the policy's own)"
     )
     parser.add_argument(
-        "--simulate-latency", type=flags.whole(0), default=0, metavar="MS", help="actions come so many milliseconds late (default: 0)"
+        "--schedule", metavar="NAME", help="levels of noise: linear, exponential, karras, ... (default: the policy's own)"
+    )
+    parser.add_argument(
+        "--history",
+        choices=("redenoise", "keep", "renoise"),
+        help="how past actions enter the network (default: the policy's own)",
+    )
+    parser.add_argument(
+        "--simulate-latency",
+        type=flags.whole(0),
+        default=0,
+        metavar="MS",
+        help="actions come so many milliseconds late (default: 0)",
     )
     parser.add_argument("--save-dataset", action="store_true", help="keep the episodes as demonstrations, rollouts.npz")
     parser.add_argument("--no-films", action="store_true", help="leave out the films")
@@ -103,7 +113,9 @@ def _policy(args: argparse.Namespace, device: str) -> Policy:
 
     policy = Policy.from_pretrained(args.model, device=device)
     if policy.environment != args.env:
-        raise InputError(f"{args.model} was trained for {policy.environment or 'an unnamed environment'}, not for --env {args.env}")
+        raise InputError(
+            f"{args.model} was trained for {policy.environment or 'an unnamed environment'}, not for --env {args.env}"
+        )
     given = {
         "steps": args.steps,
         "sampler": args.sampler,
@@ -159,7 +171,9 @@ def _write(args: argparse.Namespace, outcomes: list[Outcome]) -> None:
         rows = csv.writer(file)
         rows.writerow(("seed", "asked", "completed", "reward", "result", "steps"))
         for o in outcomes:
-            rows.writerow((o.seed, "-".join(map(str, o.expected)), "-".join(map(str, o.completed)), f"{o.reward:.2f}", o.result, o.steps))
+            rows.writerow(
+                (o.seed, "-".join(map(str, o.expected)), "-".join(map(str, o.completed)), f"{o.reward:.2f}", o.result, o.steps)
+            )
     if args.save_dataset:
         _save(args.out / "rollouts.npz", outcomes, str(args.model))
     if not args.no_films:
@@ -185,10 +199,20 @@ def _shown(metrics: dict[str, Any]) -> str:
     def average(name: str) -> tuple[str, ...]:
         value = metrics[name]
         span = value["ci95"]
-        return name.replace("_", " "), f"{value.get('mean', value.get('share')):.3f}", f"{span[0]:.3f} to {span[1]:.3f}" if span else ""
+        return (
+            name.replace("_", " "),
+            f"{value.get('mean', value.get('share')):.3f}",
+            f"{span[0]:.3f} to {span[1]:.3f}" if span else "",
+        )
 
     latency = metrics["latency_ms"]
     rows = [average(name) for name in ("reward", "result", "full_success", "any_block", "steps")]
     rows.append(("order entropy (bits)", f"{metrics['order_entropy_bits']:.2f}", str(metrics["orders"])))
-    rows.append(("latency (ms)", f"{latency['p50']:.1f}", f"p95 {latency['p95']:.1f}, p99 {latency['p99']:.1f}; {metrics['rate_hz']:.0f} Hz"))
+    rows.append(
+        (
+            "latency (ms)",
+            f"{latency['p50']:.1f}",
+            f"p95 {latency['p95']:.1f}, p99 {latency['p99']:.1f}; {metrics['rate_hz']:.0f} Hz",
+        )
+    )
     return table(("measure", "value", "95 % interval"), rows)

@@ -52,7 +52,9 @@ class PushRelative:
     def __call__(self, observation: Tensor) -> Tensor:
         """States (..., 14) from observations (..., O) with O of 8 or more."""
         if observation.shape[-1] < 8:
-            raise InputError(f"PushRelative: an observation of {observation.shape[-1]} features, expected those of PushBlocks (16)")
+            raise InputError(
+                f"PushRelative: an observation of {observation.shape[-1]} features, expected those of PushBlocks (16)"
+            )
         first, second, effector = observation[..., 0:2], observation[..., 3:5], observation[..., 6:8]
         turns = 4 * observation[..., [2, 5]]
         return torch.cat([effector, first, second, first - effector, second - effector, torch.sin(turns), torch.cos(turns)], -1)

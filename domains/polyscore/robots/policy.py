@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -92,11 +92,12 @@ class Policy(nn.Module):
         features: what the network is told of an observation; see `polyscore.robots.features`.
         sampling: how actions are drawn.
         environment: name of the environment it was trained for.
-        data: what is known of its training data (fingerprint, episodes, frames).
 
     Raises:
         InputError: parts of different widths.
     """
+
+    origin: Tensor
 
     def __init__(
         self,
@@ -104,9 +105,8 @@ class Policy(nn.Module):
         normaliser: Normaliser,
         features: Any,
         *,
-        sampling: Sampling = Sampling(),  # noqa: B008
+        sampling: Sampling = Sampling(),
         environment: str = "",
-        data: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         network: Any = denoiser.network
@@ -116,7 +116,9 @@ class Policy(nn.Module):
                 f"Policy: states of {states} features (network, normaliser, features), actions of {actions}; expected one width each"
             )
         self.denoiser, self.normaliser, self.features = denoiser, normaliser, features
-        self.sampling, self.environment, self.data = sampling, environment, dict(data or {})
+        self.sampling, self.environment = sampling, environment
+        # A buffer, so that averaged copies and checkpoints carry it: episodes, frames, and both halves of the fingerprint.
+        self.register_buffer("origin", torch.zeros(4, dtype=torch.int64))
         self._methods: dict[Sampling, tuple[Any, list[float]]] = {}
         self.reset()
 
@@ -148,8 +150,12 @@ class Policy(nn.Module):
         if not isinstance(model, cls):
             raise CheckpointError(f"{os.fspath(name)} is a {type(model).__name__}, expected a Policy")
         for part in (model.normaliser.state, model.normaliser.action):
-            if not bool((torch.isfinite(part.shift) & torch.isfinite(part.scale) & (part.scale > 0) & (part.low <= part.high)).all()):
-                raise CheckpointError(f"{os.fspath(name)}: its normaliser holds numbers that cannot scale anything; the file is damaged")
+            if not bool(
+                (torch.isfinite(part.shift) & torch.isfinite(part.scale) & (part.scale > 0) & (part.low <= part.high)).all()
+            ):
+                raise CheckpointError(
+                    f"{os.fspath(name)}: its normaliser holds numbers that cannot scale anything; the file is damaged"
+                )
         return model
 
     # ---------------------------------------------------------------------- data
@@ -157,11 +163,15 @@ class Policy(nn.Module):
     def prepare(self, demonstrations: Demonstrations, *, state: Kind = "standard", action: Kind = "range") -> None:
         """Fit the normaliser to training data and note what they are."""
         self.normaliser.fit(self.features(demonstrations.observations), demonstrations.actions, state=state, action=action)
-        self.data = {
-            "fingerprint": demonstrations.fingerprint(),
-            "episodes": len(demonstrations),
-            "frames": len(demonstrations.observations),
-        }
+        name = demonstrations.fingerprint()
+        numbers = len(demonstrations), len(demonstrations.observations), int(name[:8], 16), int(name[8:], 16)
+        self.origin.copy_(torch.tensor(numbers))
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What it was trained on: "fingerprint", "episodes", "frames"; empty if nothing is known."""
+        episodes, frames, first, second = self.origin.tolist()
+        return {"fingerprint": f"{first:08x}{second:08x}", "episodes": episodes, "frames": frames} if episodes else {}
 
     def check(self, demonstrations: Demonstrations) -> None:
         """Refuse data that are not of the kind this policy was trained on: other widths, or other statistics.
@@ -278,7 +288,9 @@ class Policy(nn.Module):
         elif raw.ndim == 2:
             raw = raw[None] if len(raw) == steps and (steps > 1 or count == 1) else raw[:, None]
         if raw.ndim != 3 or raw.shape[0] not in (1, count) or raw.shape[1] not in (1, steps):
-            raise InputError(f"act: goal {tuple(raw.shape)} for {count} environments, expected (O,), ({steps}, O) or ({count}, {steps}, O)")
+            raise InputError(
+                f"act: goal {tuple(raw.shape)} for {count} environments, expected (O,), ({steps}, O) or ({count}, {steps}, O)"
+            )
         return self.encode_goal(raw).expand(count, steps, -1)
 
     def _source(self, seed: int | Sequence[int] | Noise, count: int) -> Noise:

@@ -73,7 +73,9 @@ def goal_of(observation: NDArray[np.float32], expected: Sequence[int]) -> NDArra
     return goal
 
 
-def rollout(policy: Policy, episodes: int, *, seed: int = 0, side_by_side: int = 32, limit: int = 300, delay: int = 0) -> Iterator[Outcome]:
+def rollout(
+    policy: Policy, episodes: int, *, seed: int = 0, side_by_side: int = 32, limit: int = 300, delay: int = 0
+) -> Iterator[Outcome]:
     """Episodes with seeds `seed`, `seed` + 1, ... in their order.
 
     Args:
@@ -88,7 +90,9 @@ def rollout(policy: Policy, episodes: int, *, seed: int = 0, side_by_side: int =
         InputError: sizes below 1, or a negative delay.
     """
     if min(episodes, side_by_side, limit) < 1 or delay < 0:
-        raise InputError(f"rollout: {episodes} episodes, {side_by_side} side by side, {limit} steps, delay {delay}; expected 1 or more, and 0 or more")
+        raise InputError(
+            f"rollout: {episodes} episodes, {side_by_side} side by side, {limit} steps, delay {delay}; expected 1 or more, and 0 or more"
+        )
     for first in range(seed, seed + episodes, side_by_side):
         yield from _batch(policy, range(first, min(first + side_by_side, seed + episodes)), limit, delay)
 

@@ -147,7 +147,12 @@ def make(
     Raises:
         InputError: an unknown name.
     """
-    churn: dict[str, Any] = {"s_churn": s_churn, "s_min": s_tmin, "s_max": s_tmax, "s_noise": s_noise or (1.003 if name == "heun" else 1.0)}
+    churn: dict[str, Any] = {
+        "s_churn": s_churn,
+        "s_min": s_tmin,
+        "s_max": s_tmax,
+        "s_noise": s_noise or (1.003 if name == "heun" else 1.0),
+    }
     match name:
         case "ddim":
             return DDIM()

@@ -56,7 +56,9 @@ class PolicyTraining(ScoreTraining):
         if stage != "fit":
             return
         if not hasattr(data, "parts"):
-            raise ConfigError(f"PolicyTraining: the data are a {type(data).__name__}, expected a PlayData, which knows its episodes")
+            raise ConfigError(
+                f"PolicyTraining: the data are a {type(data).__name__}, expected a PlayData, which knows its episodes"
+            )
         train, validation = data.parts
         network, model = self.denoiser.network, self._policy
         if (data.window, data.goals) != (network.window, network.goals):

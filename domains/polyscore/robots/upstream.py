@@ -46,9 +46,7 @@ _EVALUATION = {
 }
 
 
-def read(
-    folder: str | os.PathLike[str], *, demonstrations: Demonstrations | None = None, weights: str = "ema"
-) -> Policy:
+def read(folder: str | os.PathLike[str], *, demonstrations: Demonstrations | None = None, weights: str = "ema") -> Policy:
     """The policy of a run folder.
 
     Args:
@@ -166,7 +164,7 @@ class Settings:
 
     @property
     def environment(self) -> str:
-        """"block push" or "kitchen"."""
+        """ "block push" or "kitchen"."""
         target = str(self.get("workspaces._target_"))
         return "kitchen" if "kitchen" in target.lower() else "block push"
 

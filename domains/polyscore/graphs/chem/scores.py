@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 from rdkit import Chem, rdBase
 
@@ -49,12 +50,15 @@ class Reference:
         if not self.mols:
             raise InputError(f"reference: none of {len(smiles)} texts is SMILES that RDKit accepts")
         self.smiles = {Chem.MolToSmiles(mol) for mol in self.mols}
-        self._prints = [fingerprint(mol) for mol in self.mols]
 
     @cached_property
     def features(self) -> Fingerprints:
         """Their NSPDK features."""
         return kernel_features(self.mols)
+
+    @cached_property
+    def _prints(self) -> list[Any]:
+        return [fingerprint(mol) for mol in self.mols]
 
     def nspdk(self, mols: Sequence[Chem.Mol]) -> float:
         """Unbiased NSPDK MMD^2 to them."""

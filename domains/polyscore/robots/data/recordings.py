@@ -66,7 +66,9 @@ def _read_one(path: Path) -> Demonstrations:
     except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: cannot be read as a recording ({str(error).splitlines()[0][:120] if str(error) else 'damaged'})") from error
+        raise InputError(
+            f"{path}: cannot be read as a recording ({str(error).splitlines()[0][:120] if str(error) else 'damaged'})"
+        ) from error
     try:
         return Demonstrations(observations, actions, offsets, about)
     except InputError as error:

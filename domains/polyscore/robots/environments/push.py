@@ -108,7 +108,9 @@ class PushBlocks(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self._aim = ORIGIN.copy()
         self._renderer: Any = None
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Blocks near y = -0.2, targets near y = 0.2 in either order, the effector at its origin.
 
         `options={"observation": o}` puts everything where an observation says.
@@ -198,4 +200,6 @@ class PushBlocks(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         )
         yaws = random.uniform(0, np.pi, 2)
         turns = np.pi + random.uniform(-np.pi / 6, np.pi / 6, 2)
-        return np.concatenate([np.column_stack([blocks, yaws]).ravel(), ORIGIN, ORIGIN, np.column_stack([targets, turns]).ravel()])
+        return np.concatenate(
+            [np.column_stack([blocks, yaws]).ravel(), ORIGIN, ORIGIN, np.column_stack([targets, turns]).ravel()]
+        )
