@@ -50,7 +50,7 @@ def test_a_seed_and_actions_say_all() -> None:
         env = PushBlocks()
         env.reset(seed=3)
         paths.append(np.stack([env.step([0.01, 0.02])[0] for _ in range(30)]))
-    np.testing.assert_array_equal(*paths)
+    np.testing.assert_array_equal(paths[0], paths[1])
 
 
 def test_pushing_moves_a_block_and_friction_stops_it() -> None:
@@ -76,14 +76,14 @@ def test_rewards_and_completions() -> None:
     env = PushBlocks()
     env.reset(options=scene(blocks=((0.3, 0.2), (0.5, -0.1))))
     _, reward, done, _, info = env.step([0, 0])
-    assert (reward, done, info["completed"]) == (pytest.approx(0.49), False, (0,))
+    assert reward == pytest.approx(0.49) and not done and info["completed"] == (0,)
     assert env.step([0, 0])[1:3] == (0.0, False)  # once
     env.reset(options=scene(blocks=((0.5, 0.2), (0.3, 0.2))))
     _, reward, done, _, info = env.step([0, 0])
-    assert (reward, done, set(info["completed"])) == (pytest.approx(1.0), True, {1, 2})
+    assert reward == pytest.approx(1.0) and done and set(info["completed"]) == {1, 2}
     env.reset(options=scene(blocks=((0.5, 0.17), (0.5, 0.225))))  # both in one target
     _, reward, done, _, info = env.step([0, 0])
-    assert (reward, done) == (pytest.approx(0.49), False)
+    assert reward == pytest.approx(0.49) and not done
     assert expected_result((1,), (1, 2)) == 0.5
     assert expected_result((0, 3), (1, 2)) == 0.0
 

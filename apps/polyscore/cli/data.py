@@ -1,7 +1,8 @@
 """``polyscore data record|inspect PATH``: demonstrations of an environment's expert, and what a data set holds.
 
-``record`` writes a ``.npz`` that ``polyscore fit`` reads; ``inspect`` shows any set that polyscore reads: lengths, ranges, features that
-never change, histograms of the actions, the scaling a policy would get, and how well an action can be told from the one before it.
+``record`` writes a ``.npz`` that ``polyscore fit`` reads; ``inspect`` shows any set that polyscore reads: lengths, ranges, means
+and deviations (which are the scaling a policy would get), features that never change, histograms of the actions, and how well an
+action can be told from the one before it.
 """
 
 from __future__ import annotations
@@ -103,7 +104,8 @@ def _inspect(args: argparse.Namespace, report: Report) -> None:
 def _shown(found: dict[str, Any]) -> str:
     length, copy = found["length"], found["copycat_r2"]
     lines = [
-        f"{found['episodes']} episodes, {found['frames']} frames; length {length['min']} to {length['max']}, mean {length['mean']:.1f}",
+        f"{found['episodes']} episodes, {found['frames']} frames; length {length['min']} to {length['max']}, "
+        f"mean {length['mean']:.1f}",
         f"fingerprint {found['fingerprint']}" + (f", {found['about']}" if found["about"] else ""),
     ]
     histograms = [_bars(h["counts"]) for h in found["action_histograms"]]

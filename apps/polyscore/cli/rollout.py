@@ -1,8 +1,8 @@
 """``polyscore rollout --model NAME|DIR --env push --episodes 200 -o DIR``: let a policy act, and measure what comes of it.
 
-``DIR`` gets ``episodes.csv`` (one line an episode), ``grid.mp4`` or ``.gif`` (the first episodes side by side), ``best`` and ``worst``
-episode as films, ``rollout.json`` (the report) and, with ``--save-dataset``, ``rollouts.npz``, which ``polyscore fit`` reads. Episode i
-depends on seed + i and the policy alone.
+``DIR`` gets ``episodes.csv`` (one line an episode), ``grid.mp4`` or ``.gif`` (the first episodes side by side), the ``best`` and
+the ``worst`` episode as films, ``rollout.json`` (the report) and, with ``--save-dataset``, ``rollouts.npz``, which ``polyscore fit``
+reads. Episode i depends on seed + i and the policy alone.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "batch_size",
         "report",
         "quiet",
-        model={"required": True, "help": "a shipped policy (see `polyscore models`), a saved one, or a BESO run folder"},
+        model={"required": True, "help": "a shipped policy (see `polyscore models`) or a saved one"},
         out={"required": True, "metavar": "DIR", "help": "folder for the table, the films and the report"},
         seed={"help": "seed of the first episode, the next has the next (default: 0)"},
         steps={"help": "network calls of a first-order sampler (default: the policy's own)"},

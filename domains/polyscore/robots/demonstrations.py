@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ class Demonstrations:
                 f"demonstrations: observations {tuple(self.observations.shape)}, actions {tuple(self.actions.shape)}; expected "
                 "(N, O) and (N, A)"
             )
-        if len(ends) < 2 or ends[0] != 0 or ends[-1] != n or any(b <= a for a, b in zip(ends[:-1], ends[1:], strict=True)):
+        if len(ends) < 2 or ends[0] != 0 or ends[-1] != n or any(b <= a for a, b in pairwise(ends)):
             raise InputError(f"demonstrations: {len(ends) - 1} episodes that do not divide {n} frames; every one needs a frame")
         for name, values in (("observations", self.observations), ("actions", self.actions)):
             wrong = (~torch.isfinite(values)).any(1).nonzero()

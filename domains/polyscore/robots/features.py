@@ -41,7 +41,7 @@ class First:
 
 @dataclass(frozen=True)
 class PushRelative:
-    """PushBlocks in 14 features: effector, blocks, the ways from the effector to the blocks, and sin and cos of four times the yaws.
+    """PushBlocks in 14 features: effector, blocks, the ways from the effector to them, sin and cos of four times the yaws.
 
     A square block looks the same every quarter turn, so four times the yaw says all, without a jump. Of a goal the positions of
     the blocks count.
@@ -80,8 +80,9 @@ class PushGeometry(PushRelative):
         """States (..., 36)."""
         if observation.shape[-1] != 16:
             raise InputError(f"PushGeometry: an observation of {observation.shape[-1]} features, expected the 16 of PushBlocks")
-        blocks, yaws = observation[..., [0, 1, 3, 4]].unflatten(-1, (2, 1, 2)), observation[..., [2, 5]].unsqueeze(-1)
-        targets = observation[..., [10, 11, 13, 14]].unflatten(-1, (1, 2, 2))
+        batch = observation.shape[:-1]
+        blocks, yaws = observation[..., [0, 1, 3, 4]].reshape(*batch, 2, 1, 2), observation[..., [2, 5]].unsqueeze(-1)
+        targets = observation[..., [10, 11, 13, 14]].reshape(*batch, 1, 2, 2)
         ways = targets - blocks
         gaps = torch.linalg.vector_norm(ways, dim=-1)
         units = ways / gaps.unsqueeze(-1).clamp(min=1e-6)

@@ -67,8 +67,8 @@ class Sampling:
         self.method()
         if self.steps < 1 or self.history not in HISTORIES or not math.isfinite(self.guidance) or not self.margin > 0:
             raise InputError(
-                f"Sampling: steps {self.steps}, history {self.history!r}, guidance {self.guidance}, margin {self.margin}; expected "
-                f"1 or more, one of {', '.join(HISTORIES)}, a number, and more than 0"
+                f"Sampling: steps {self.steps}, history {self.history!r}, guidance {self.guidance}, margin {self.margin}; "
+                f"expected 1 or more, one of {', '.join(HISTORIES)}, a number, and more than 0"
             )
 
     def method(self) -> Any:
@@ -83,8 +83,8 @@ class Sampling:
 class Policy(nn.Module):
     """Draws one action at a time from a denoiser of action windows, given the last states and a goal.
 
-    A call appends the observation to a window of at most W steps, draws the newest action with a sampler, clips it to the range of
-    the training actions, and remembers it. `reset` begins an episode.
+    A call appends the observation to a window of at most W steps, draws the newest action with a sampler, clips it to the range
+    of the training actions, and remembers it. `reset` begins an episode.
 
     Args:
         denoiser: a `Precondition` around a network such as `ScoreGPT` (with `state`, `action`, `window` and `goals`).
@@ -113,7 +113,8 @@ class Policy(nn.Module):
         states, actions = (network.state, normaliser.state.width, features.width), (network.action, normaliser.action.width)
         if len(set(states)) > 1 or len(set(actions)) > 1:
             raise InputError(
-                f"Policy: states of {states} features (network, normaliser, features), actions of {actions}; expected one width each"
+                f"Policy: states of {states} features (network, normaliser, features), actions of {actions}; "
+                "expected one width each"
             )
         self.denoiser, self.normaliser, self.features = denoiser, normaliser, features
         self.sampling, self.environment = sampling, environment
@@ -140,7 +141,7 @@ class Policy(nn.Module):
             device: where to.
 
         Raises:
-            CheckpointError: there is none, it is of another kind, damaged, or an official run that scales its data comes without them.
+            CheckpointError: there is none, it is of another kind or damaged, or an official run that scales its data lacks them.
         """
         if (Path(name) / ".hydra").is_dir():
             from polyscore.robots.upstream import read
@@ -177,7 +178,8 @@ class Policy(nn.Module):
         """Refuse data that are not of the kind this policy was trained on: other widths, or other statistics.
 
         Raises:
-            InputError: a feature whose mean is more than 3 training deviations off, or whose deviation is not within a factor of 5.
+            InputError: the mean of a feature is off the middle of its training range by more than 1.5 times half that range, or
+                its deviation is more than that range.
         """
         states = self.normaliser.state(self.features(demonstrations.observations))
         actions = self.normaliser.action(demonstrations.actions)
@@ -188,8 +190,8 @@ class Policy(nn.Module):
             if len(wrong):
                 i = int(wrong[0])
                 raise InputError(
-                    f"data: {name} feature {i} has a mean {float(off[i]):.1f} and a deviation {float(spread[i]):.1f} times half the "
-                    "range of the training data; these data have other units or another order of features"
+                    f"data: {name} feature {i} is off by {float(off[i]):.1f} and spreads by {float(spread[i]):.1f} times half "
+                    "the range of the training data; these data have other units or another order of features"
                 )
 
     def encode(self, observations: Tensor) -> Tensor:
@@ -217,8 +219,9 @@ class Policy(nn.Module):
 
         Args:
             observation: (O,) or (N, O), array or tensor.
-            goal: a raw observation (O,) or several (G, O); with N environments (N, O) or (N, G, O). Not read by a network without.
-            seed: names the random numbers of the episode, the same at every call; environment i uses seed + i, or the i-th seed. A
+            goal: a raw observation (O,) or several (G, O); with N environments (N, O) or (N, G, O). A network without goals
+                reads none.
+            seed: names the random numbers of the episode, the same at every call; environment i uses seed + i, or the i-th. A
                 noise source is asked for the new action (N, 1, A), then for those of the sampler.
             sampling: settings for this call instead of the policy's own.
 

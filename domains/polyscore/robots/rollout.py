@@ -91,7 +91,8 @@ def rollout(
     """
     if min(episodes, side_by_side, limit) < 1 or delay < 0:
         raise InputError(
-            f"rollout: {episodes} episodes, {side_by_side} side by side, {limit} steps, delay {delay}; expected 1 or more, and 0 or more"
+            f"rollout: {episodes} episodes, {side_by_side} side by side, {limit} steps, delay {delay}; "
+            "expected 1 or more, and a delay of 0 or more"
         )
     for first in range(seed, seed + episodes, side_by_side):
         yield from _batch(policy, range(first, min(first + side_by_side, seed + episodes)), limit, delay)

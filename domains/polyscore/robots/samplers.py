@@ -103,9 +103,9 @@ class DPMFast:
 
 @dataclass(frozen=True)
 class DPMAdaptive(AdaptiveDPMSolver):
-    """Adaptive DPM-Solver of k-diffusion: one error for the whole batch, a step changed by at most 1 + atan; ends at the last level above 0.
+    """Adaptive DPM-Solver of k-diffusion: one error for the whole batch, and an end at the last level above 0.
 
-    factor = 1 + atan(E^(-1/3) - 1); a step is taken where it is 0.81 or more.
+    The step changes by a factor 1 + atan(E^(-1/3) - 1); a step is taken where it is 0.81 or more.
     """
 
     form: Literal["x0", "eps"] = "eps"

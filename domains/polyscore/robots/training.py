@@ -63,7 +63,8 @@ class PolicyTraining(ScoreTraining):
         network, model = self.denoiser.network, self._policy
         if (data.window, data.goals) != (network.window, network.goals):
             raise ConfigError(
-                f"PolicyTraining: windows of {data.window} with {data.goals} goals for a network of {network.window} and {network.goals}"
+                f"PolicyTraining: windows of {data.window} with {data.goals} goals for a network of {network.window} "
+                f"and {network.goals}"
             )
         both = type(train).of([*train, *validation], train.about) if self.fit_on_all else train
         model.prepare(both, state=self.state, action=self.action)

@@ -5,10 +5,10 @@
 | `.hydra/config.yaml`, `agents.model.inner_model` | `ScoreGPT`; `${...}` is resolved, no `_target_` is imported |
 | `agents.sigma_min`, `sigma_max`, `rho`, `sigma_data` | process and `Sampling` |
 | `model_state_dict.pth`, `non_ema_model_state_dict.pth` | averaged and raw weights, loaded strictly |
-| `workspaces.scale_data`, `use_minmax_scaler` | how the normaliser is fitted; the folder holds none, so it comes from the training data |
+| `workspaces.scale_data`, `use_minmax_scaler` | how the normaliser is fitted to the training data; the folder holds none |
 
-The settings of sampling are those of the published evaluations (block push: DDIM from 0.1, kitchen: Euler ancestral; both 3 steps,
-linear), with the original's treatment of past actions and of bounds.
+The settings of sampling are those of the published evaluations (block push: DDIM down to 0.1, kitchen: Euler ancestral; both
+3 steps, linear), with the original's treatment of past actions and of bounds.
 
 Source: Reuss et al. 2023, arXiv:2304.02532.
 """
@@ -51,8 +51,8 @@ def read(folder: str | os.PathLike[str], *, demonstrations: Demonstrations | Non
 
     Args:
         folder: it holds `.hydra/config.yaml` and the weights.
-        demonstrations: the data it was trained on, all episodes, from which the scaling is computed; may be left out where the run
-            does not scale its data. Then actions are not clipped.
+        demonstrations: the data it was trained on, all episodes, from which the scaling is computed; may be left out where the
+            run does not scale its data. Then actions are not clipped.
         weights: "ema" or "raw".
 
     Raises:
@@ -164,7 +164,7 @@ class Settings:
 
     @property
     def environment(self) -> str:
-        """ "block push" or "kitchen"."""
+        """Which task it was trained for: "block push" or "kitchen"."""
         target = str(self.get("workspaces._target_"))
         return "kitchen" if "kitchen" in target.lower() else "block push"
 

@@ -38,8 +38,8 @@ def copycat(data: Demonstrations) -> float | None:
 def inspect(data: Demonstrations, *, bins: int = 20) -> dict[str, Any]:
     """Numbers of a data set, as JSON values.
 
-    `episodes`, `frames`, `length` (min, mean, max), `observations` and `actions` (per feature: min, max, mean, std; `dead`: features that
-    never change), `action_histograms` (edges and counts per feature), `copycat_r2`, `fingerprint` and `about`.
+    `episodes`, `frames`, `length` (min, mean, max), `observations` and `actions` (per feature: min, max, mean, std; `dead`: those
+    that never change), `action_histograms` (edges and counts per feature), `copycat_r2`, `fingerprint` and `about`.
     """
     lengths = data.lengths.double()
     return {

@@ -2,7 +2,7 @@ r"""The play-to-policy data sets that BESO was trained on (osf.io/q3dx2), as num
 
 | set | files | layout |
 |---|---|---|
-| block push | `multimodal_push_observations.npy`, `..._actions.npy`, `..._masks.npy` | (episodes, T, width); masks (episodes, T) |
+| block push | `multimodal_push_{observations,actions,masks}.npy` | (episodes, T, width); masks (episodes, T) |
 | kitchen | `observations_seq.npy`, `actions_seq.npy`, `existence_mask.npy` | (T, episodes, width); mask (T, episodes) |
 
 A mask is 1 where a frame exists; frames of an episode come first. Of the kitchen's 60 numbers the first 30 are the state.

@@ -28,9 +28,10 @@ def read(path: str | os.PathLike[str]) -> Demonstrations:
     place = Path(path)
     if not place.exists():
         raise InputError(f"{place}: there is no such file or folder")
-    for reader in (recordings, play):
-        if reader.matches(place):
-            return reader.read(place)
+    if recordings.matches(place):
+        return recordings.read(place)
+    if play.matches(place):
+        return play.read(place)
     raise InputError(
         f"{place}: of no format that is read; expected a recording (.npz, or a folder of them), or a folder with "
         "multimodal_push_observations.npy or observations_seq.npy"

@@ -33,7 +33,7 @@ class Windows(Dataset[dict[str, Any]]):
     """
 
     def __init__(self, data: Demonstrations, window: int, goals: int = 1, *, final: float = 0.0, seed: int = 0) -> None:
-        starts, lasts = [], []
+        starts, lasts = list[int](), list[int]()
         for begin, end in zip(data.offsets[:-1].tolist(), data.offsets[1:].tolist(), strict=True):
             count = end - begin - window - max(goals, 1) + 1
             starts += range(begin, begin + count)
@@ -127,8 +127,8 @@ class PlayData(LightningDataModule):
         super().__init__()
         if min(window, batch_size, steps_per_epoch) < 1 or goals < 0 or not 0 <= final <= 1:
             raise InputError(
-                f"PlayData: window {window}, goals {goals}, batch_size {batch_size}, steps_per_epoch {steps_per_epoch}, final {final}; "
-                "expected 1 or more, 0 or more, and a share"
+                f"PlayData: window {window}, goals {goals}, batch_size {batch_size}, steps_per_epoch {steps_per_epoch}, "
+                f"final {final}; expected 1 or more, 0 or more, and a share"
             )
         self.path, self.window, self.goals, self.batch_size = path, window, goals, batch_size
         self.steps_per_epoch, self.final, self.share, self.seed = steps_per_epoch, final, share, seed

@@ -47,7 +47,8 @@ def paint(
         p = np.atleast_2d(np.asarray(points, dtype=np.float64))
         return [((y + 0.55) * scale, (x + 0.125) * scale) for x, y in p.tolist()]
 
-    def square(x: float, y: float, yaw: float, half: float) -> list[tuple[float, float]]:
+    def square(pose: Any, half: float) -> list[tuple[float, float]]:
+        x, y, yaw = pose
         corners = half * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
         turn = np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
         return place(corners @ turn.T + [x, y])
@@ -56,12 +57,12 @@ def paint(
     draw = ImageDraw.Draw(picture)
     o = np.asarray(observation, dtype=np.float64)
     for i in range(2):
-        draw.polygon(square(*o[10 + 3 * i : 13 + 3 * i], 0.05), fill=_TARGETS[i])
+        draw.polygon(square(o[10 + 3 * i : 13 + 3 * i], 0.05), fill=_TARGETS[i])
     for i in range(2):
-        draw.polygon(square(*o[3 * i : 3 * i + 3], 0.02), fill=_BLOCKS[i], outline=_EDGE)
+        draw.polygon(square(o[3 * i : 3 * i + 3], 0.02), fill=_BLOCKS[i], outline=_EDGE)
     if goal is not None:
         for i in range(2):
-            draw.polygon(square(goal[3 * i], goal[3 * i + 1], 0.0, 0.026), outline=_BLOCKS[i], width=2 * _ZOOM)
+            draw.polygon(square((goal[3 * i], goal[3 * i + 1], 0.0), 0.026), outline=_BLOCKS[i], width=2 * _ZOOM)
     for path in futures:
         draw.line(place(path), fill=_FUTURE, width=_ZOOM)
     (cx, cy), radius = place(o[6:8])[0], 0.008 * scale

@@ -51,8 +51,12 @@ _SCENE = """
   <worldbody>
     <geom name="table" type="plane" size="0.8 0.8 0.05" pos="0.4 0 0" friction="1" rgba=".82 .84 .88 1"/>
     <camera name="above" pos="0.4 0 1.15" xyaxes="0 -1 0 1 0 0" fovy="52"/>
-    <body name="target0" mocap="true"><geom type="box" size=".05 .05 .0005" contype="0" conaffinity="0" rgba=".85 .3 .25 .5"/></body>
-    <body name="target1" mocap="true"><geom type="box" size=".05 .05 .0005" contype="0" conaffinity="0" rgba=".2 .45 .8 .5"/></body>
+    <body name="target0" mocap="true">
+      <geom type="box" size=".05 .05 .0005" contype="0" conaffinity="0" rgba=".85 .3 .25 .5"/>
+    </body>
+    <body name="target1" mocap="true">
+      <geom type="box" size=".05 .05 .0005" contype="0" conaffinity="0" rgba=".2 .45 .8 .5"/>
+    </body>
     {blocks}
     <body name="effector" pos="0 0 0.03">
       <joint name="effector_x" type="slide" axis="1 0 0"/><joint name="effector_y" type="slide" axis="0 1 0"/>
@@ -93,7 +97,7 @@ class PushBlocks(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         InputError: an unknown render mode.
     """
 
-    metadata = {"render_modes": ["rgb_array", "painted"], "render_fps": 10}
+    metadata = {"render_modes": ["rgb_array", "painted"], "render_fps": 10}  # noqa: RUF012 - Gymnasium's convention
 
     def __init__(self, render_mode: str | None = None, *, size: int = 240) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):

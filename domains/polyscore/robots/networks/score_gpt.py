@@ -100,8 +100,8 @@ class ScoreGPT(nn.Module):
         super().__init__()
         if min(state, action, window, width, layers, heads) < 1 or goals < 0 or hidden < 0 or width % heads:
             raise InputError(
-                f"ScoreGPT: state {state}, action {action}, window {window}, goals {goals}, width {width}, layers {layers}, heads "
-                f"{heads}; expected sizes of 1 or more and a width that is a multiple of the heads"
+                f"ScoreGPT: state {state}, action {action}, window {window}, goals {goals}, width {width}, layers {layers}, "
+                f"heads {heads}; expected sizes of 1 or more and a width that is a multiple of the heads"
             )
         self.state, self.action, self.window, self.goals = state, action, window, goals
         self.width, self.layers, self.heads, self.hidden = width, layers, heads, hidden
