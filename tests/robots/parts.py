@@ -12,7 +12,8 @@ from polyscore.robots.demonstrations import Demonstrations, Episode
 from polyscore.robots.features import First
 from polyscore.robots.networks import ScoreGPT
 from polyscore.robots.normalise import Normaliser, Scaling
-from polyscore.robots.policy import Policy, Sampling
+from polyscore.robots.policy import Policy
+from polyscore.robots.sampling import Sampling
 
 __all__ = ["demonstrations", "policy"]
 

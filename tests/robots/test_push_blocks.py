@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -139,3 +143,26 @@ def test_what_does_not_fit_is_refused() -> None:
         PushBlocks("ascii")
     with pytest.raises(InputError, match="unknown"):
         make("pull")
+
+
+DRAW = """
+import sys, numpy as np
+from polyscore.robots.environments.push import PushBlocks
+env = PushBlocks(sys.argv[1], size=120)
+env.reset(options={"observation": np.array([.4, -.2, 0, .5, -.1, 0, .6, .4, .6, .4, .3, .2, 0, .5, .2, 0])})
+np.save(sys.argv[2], env.render())
+"""
+
+
+def test_both_pictures_show_the_same_scene(tmp_path: Path) -> None:
+    pictures = []
+    for mode in ("painted", "rgb_array"):  # MuJoCo reads MUJOCO_GL when it is imported
+        words = [sys.executable, "-c", DRAW, mode, str(tmp_path / f"{mode}.npy")]
+        answer = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "MUJOCO_GL": "egl"})
+        if "cannot draw off-screen" in answer.stderr:
+            pytest.skip("there is no EGL here")
+        assert answer.returncode == 0, answer.stderr
+        pictures.append(np.load(tmp_path / f"{mode}.npy").astype(int))
+    for more, less in ((1, 0), (2, 0)):  # the green block, the blue target
+        middles = [np.argwhere(picture[..., more] - picture[..., less] > 60).mean(0) for picture in pictures]
+        assert np.abs(middles[0] - middles[1]).max() < 8

@@ -1,8 +1,8 @@
 """``polyscore rollout --model NAME|DIR --env push --episodes 200 -o DIR``: let a policy act, and measure what comes of it.
 
 ``DIR`` gets ``episodes.csv`` (one line an episode), ``grid.mp4`` or ``.gif`` (the first episodes side by side), the ``best`` and
-the ``worst`` episode as films, ``rollout.json`` (the report) and, with ``--save-dataset``, ``rollouts.npz``, which ``polyscore fit``
-reads. Episode i depends on seed + i and the policy alone.
+the ``worst`` episode as films, ``rollout.json`` (the report) and, with ``--save-dataset``, ``rollouts.npz``, which ``polyscore
+fit`` reads. Episode i depends on seed + i and the policy alone.
 """
 
 from __future__ import annotations

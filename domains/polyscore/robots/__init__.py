@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from polyscore.robots.networks import ScoreGPT
     from polyscore.robots.normalise import Normaliser, Scaling
     from polyscore.robots.objectives import DropElements, LastAction, StepDecay
-    from polyscore.robots.policy import Policy, Sampling
+    from polyscore.robots.policy import Policy
+    from polyscore.robots.sampling import Sampling
     from polyscore.robots.training import PolicyTraining
 
 # Imported at first use: acting needs no Lightning, and reading data no network.
@@ -28,7 +29,7 @@ _PLACES = {
     "PolicyTraining": "training",
     "PushGeometry": "features",
     "PushRelative": "features",
-    "Sampling": "policy",
+    "Sampling": "sampling",
     "Scaling": "normalise",
     "ScoreGPT": "networks",
     "StepDecay": "objectives",

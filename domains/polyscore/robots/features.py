@@ -1,7 +1,8 @@
 r"""What a policy is told of an observation, and what of a goal.
 
 Both are maps from raw observations (..., O) to states (..., S), frozen dataclasses that are stored with the policy. `goal_mask`
-says which features of a goal count, in scaled space: the rest become 0. (The original does so for goals that happen to be 10 wide.)
+says which features of a goal count, in scaled space: the rest become 0. (The original does so for goals that happen to be 10
+wide.)
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@ r"""The scripted expert of PushBlocks: a machine of phases with four orders, dra
 With d the unit vector from a block to its target, the effector goes to 5 cm behind the block (block - 0.05 d), to 3 cm, and then
 aims 1 cm behind its centre, which pushes it along d. Where the block's faces turn away from d by more than 0.2 rad (modulo 90
 degrees), it pushes beside the centre until they are within 0.03 rad. Closer than 4 cm to the target the block is done: the
-effector leaves it the way it came, returns to its origin, and serves the other block. It goes around blocks that stand in its way,
-as does a block that is pushed, and begins anew with one that it has lost or pushed out of its target.
+effector leaves it the way it came, returns to its origin, and serves the other block. It goes around blocks that stand in its
+way, as does a block that is pushed, and begins anew with one that it has lost or pushed out of its target.
 
 Demonstrations for learning execute a noisy action and record the clean one (DART; Laskey et al. 2017, arXiv:1703.09327).
 """

@@ -33,7 +33,8 @@ from polyscore.robots.demonstrations import Demonstrations
 from polyscore.robots.features import First
 from polyscore.robots.networks import ScoreGPT
 from polyscore.robots.normalise import Kind, Normaliser, Scaling
-from polyscore.robots.policy import Policy, Sampling
+from polyscore.robots.policy import Policy
+from polyscore.robots.sampling import Sampling
 
 __all__ = ["WEIGHTS", "Settings", "read", "tensors"]
 

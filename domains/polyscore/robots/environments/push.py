@@ -46,11 +46,14 @@ _APART = (0.1, 0.12)  # least distance between the blocks and between the target
 _SCENE = """
 <mujoco model="push blocks">
   <option timestep="0.005" cone="elliptic" integrator="implicitfast"/>
-  <visual><global offwidth="640" offheight="640"/><headlight ambient=".5 .5 .5" diffuse=".5 .5 .5"/></visual>
+  <visual>
+    <global offwidth="640" offheight="640"/>
+    <headlight ambient=".55 .55 .55" diffuse=".25 .25 .25" specular="0 0 0"/>
+  </visual>
   <asset><texture name="sky" type="skybox" builtin="flat" rgb1=".93 .94 .96" width="16" height="16"/></asset>
   <worldbody>
     <geom name="table" type="plane" size="0.8 0.8 0.05" pos="0.4 0 0" friction="1" rgba=".82 .84 .88 1"/>
-    <camera name="above" pos="0.4 0 1.15" xyaxes="0 -1 0 1 0 0" fovy="52"/>
+    <camera name="above" pos="0.4 0 1.15" xyaxes="0 1 0 -1 0 0" fovy="52"/>
     <body name="target0" mocap="true">
       <geom type="box" size=".05 .05 .0005" contype="0" conaffinity="0" rgba=".85 .3 .25 .5"/>
     </body>
