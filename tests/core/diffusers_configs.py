@@ -233,7 +233,7 @@ class Case:
 def cases(draw: st.DrawFn, name: str, *, gentle: bool = False) -> Case:
     """A sensible case of one class: each field is left at its default half of the time.
 
-    `gentle` leaves out tables that end near SNR zero and runs of fewer than 4 steps: x0 = (x - s eps) / a loses its digits in
+    `gentle` leaves out levels that begin near SNR zero and runs of fewer than 4 steps: x0 = (x - s eps) / a loses its digits in
     float32, whoever computes it.
     """
     config: dict[str, Any] = {"_class_name": name}
@@ -251,6 +251,9 @@ def cases(draw: st.DrawFn, name: str, *, gentle: bool = False) -> Case:
         else:
             config[key] = list(chosen) if isinstance(chosen, tuple) else chosen
     sensible(config)
+    if gentle and config.get("use_flow_sigmas") and config.get("prediction_type", "epsilon") != "flow_prediction":
+        config.pop("use_flow_sigmas")  # a = 1e-6 at the first level
+        sensible(config)
     mu = draw(st.floats(0.2, 1.5)) if config.get("use_dynamic_shifting") else None
     return Case(config, draw(st.integers(max(fewest(config), 4 if gentle else 1), 14)), options, mu, draw(st.integers(0, 999)))
 
@@ -280,17 +283,24 @@ def sensible(config: dict[str, Any]) -> None:
     if str(config.get("algorithm_type")).startswith("sde") or name.startswith(
         "Cosine"
     ):  # noise of a step of no length
-        laid = name[:3] != "DPM" or any(config.get(f"use_{kind}_sigmas") for kind in ("karras", "exponential", "beta"))
+        laid = name[:3] != "DPM" or any(
+            config.get(f"use_{kind}") for kind in ("karras_sigmas", "exponential_sigmas", "beta_sigmas", "lu_lambdas")
+        )
         config["final_sigmas_type"] = "zero" if laid and config.get("algorithm_type") != "sde-dpmsolver" else "sigma_min"
         if config.get("algorithm_type") == "sde-dpmsolver":
-            for kind in ("karras", "exponential", "beta"):
-                config.pop(f"use_{kind}_sigmas", None)
+            for kind in ("karras_sigmas", "exponential_sigmas", "beta_sigmas", "lu_lambdas"):
+                config.pop(f"use_{kind}", None)
     if config.get("thresholding") and (name == "DPMSolverSinglestepScheduler" or name == "SASolverScheduler"):
         config["algorithm_type"] = "dpmsolver++" if name[0] == "D" else "data_prediction"
     if config.get("timestep_type") == "continuous" and config.get("prediction_type") == "v_prediction":
         kind = "exponential" if config.get("use_exponential_sigmas") else "karras"
         config |= {"use_beta_sigmas": False, f"use_{kind}_sigmas": True, "sigma_min": 0.05, "sigma_max": 1.5}
         config |= {"final_sigmas_type": "zero", "rescale_betas_zero_snr": False}
+    laid = flow or any(config.get(f"use_{kind}_sigmas") for kind in ("karras", "exponential", "beta"))
+    if name == "UniPCMultistepScheduler" and laid and config.get("final_sigmas_type") == "sigma_min":
+        config["lower_order_final"] = True  # a repeated last level: zero by zero at the full order
+    if name == "UniPCMultistepScheduler" and config.get("sigma_max") and config.get("num_train_timesteps", 1000) < 1000:
+        config["sigma_max"] = None  # short tables may end below it
     if "use_flow_sigmas" not in OPTIONS[name]:
         return
     if flow:

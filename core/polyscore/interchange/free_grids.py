@@ -101,7 +101,8 @@ class FlowSteps(StepGrid):
             raise InputError(f"steps: {n}, expected at least 1")
         sigmas = self._shifted(self._line(n))
         if self.terminal:
-            sigmas = 1 - (1 - sigmas) * (1 - self.terminal) / (1 - sigmas[-1])
+            rest = 1 - sigmas  # in this order of operations: truncated timesteps depend on the last bit
+            sigmas = 1 - rest / (rest[-1] / (1 - self.terminal))
         if self.layout is not None:
             low = float(sigmas[-1]) if self.low is None else self.low
             high = float(sigmas[0]) if self.high is None else self.high
