@@ -84,3 +84,10 @@ def test_many_cases(name: str, double: bool) -> None:
         assert error(case, double=double) <= (3e-9 if double else SINGLE.get(name, 3e-4))
 
     check()
+
+
+@pytest.mark.parametrize("steps", [6, 14])
+def test_truncated_timesteps_of_stretched_levels(steps: int) -> None:
+    """460 or 459.99: which one the network is told hangs on the order of operations."""
+    config = {"_class_name": "UniPCMultistepScheduler", "prediction_type": "flow_prediction", "use_flow_sigmas": True}
+    assert error(Case({**config, "shift_terminal": 0.1}, steps), double=True) <= 1e-9
