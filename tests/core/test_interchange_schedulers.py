@@ -91,3 +91,10 @@ def test_truncated_timesteps_of_stretched_levels(steps: int) -> None:
     """460 or 459.99: which one the network is told hangs on the order of operations."""
     config = {"_class_name": "UniPCMultistepScheduler", "prediction_type": "flow_prediction", "use_flow_sigmas": True}
     assert error(Case({**config, "shift_terminal": 0.1}, steps), double=True) <= 1e-9
+
+
+@pytest.mark.parametrize("layout", ["use_lu_lambdas", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"])
+def test_a_last_step_of_no_length(layout: str) -> None:
+    """Laid levels that end at sigma_min repeat it."""
+    config = {"_class_name": "DPMSolverMultistepScheduler", "final_sigmas_type": "sigma_min", "lower_order_final": False}
+    assert error(Case({**config, layout: True}, 4), double=True) <= 1e-9

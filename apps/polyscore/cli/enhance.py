@@ -31,17 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", metavar="IN", help=where)
     flags.add(
         parser,
-        "model",
-        "out",
-        "seed",
-        "steps",
-        "sampler",
-        "preset",
-        "device",
-        "threads",
-        "batch_size",
-        "report",
-        "quiet",
+        *flags.RUN,
         model={
             "default": "speech-16k",
             "help": "a shipped model (see `polyscore models`), a saved one, or an SGMSE or StoRM .ckpt (default: speech-16k)",

@@ -21,7 +21,10 @@ from polyscore.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["add", "threads", "device", "whole", "finite", "FLAGS"]
+__all__ = ["add", "threads", "device", "whole", "finite", "FLAGS", "RUN"]
+
+RUN = ("model", "out", "seed", "steps", "sampler", "device", "threads", "batch_size", "report", "quiet")
+"""What every verb that runs a model has."""
 
 
 def add(parser: argparse.ArgumentParser, *names: str, **changes: Mapping[str, Any]) -> None:

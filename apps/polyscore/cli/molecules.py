@@ -35,6 +35,7 @@ __all__ = ["HELP", "Candidate", "Work", "add_arguments", "run"]
 
 HELP = "draw molecules (GDSS checkpoints or own models), as SMILES, SDF, table and pictures"
 
+
 @dataclass(frozen=True)
 class Candidate:
     """One graph that was drawn: its number, its size, and what became of it."""
@@ -48,17 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How many of what, by which model, and where to."""
     flags.add(
         parser,
-        "model",
-        "out",
-        "seed",
-        "preset",
-        "sampler",
-        "steps",
-        "device",
-        "threads",
-        "batch_size",
-        "report",
-        "quiet",
+        *flags.RUN,
         model={"required": True, "help": "a shipped model (see `polyscore models`), a saved one, or a GDSS .pth"},
         out={"required": True, "metavar": "DIR", "help": "folder for the files"},
         preset={

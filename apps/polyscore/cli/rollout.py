@@ -33,16 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which policy, how often, how its actions are drawn, and where to."""
     flags.add(
         parser,
-        "model",
-        "out",
-        "seed",
-        "steps",
-        "sampler",
-        "device",
-        "threads",
-        "batch_size",
-        "report",
-        "quiet",
+        *flags.RUN,
         model={"required": True, "help": "a shipped policy (see `polyscore models`) or a saved one"},
         out={"required": True, "metavar": "DIR", "help": "folder for the table, the films and the report"},
         seed={"help": "seed of the first episode, the next has the next (default: 0)"},

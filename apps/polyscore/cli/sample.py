@@ -37,16 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The model, how many of what, how, and where to."""
     flags.add(
         parser,
-        "model",
-        "out",
-        "seed",
-        "steps",
-        "sampler",
-        "device",
-        "threads",
-        "batch_size",
-        "report",
-        "quiet",
+        *flags.RUN,
         model={
             "default": "digits",
             "help": "a shipped model (see `polyscore models`) or the path of a saved one (default: digits)",

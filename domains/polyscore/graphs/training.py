@@ -15,6 +15,7 @@ of its own, which one rate for both does not replace: the adjacency network gets
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal
@@ -85,7 +86,7 @@ def category_losses(
     return {"x": x.sum(1), "adj": adj.sum(1)}
 
 
-class _OnGraphs(ScoreTraining):
+class _OnGraphs(ScoreTraining, ABC):
     """Logs the losses of both leaves beside their sum; batches are `{"x0": {"x", "adj"}, "mask"}`.
 
     The sizes that the model draws are counted in the training data, where the data module has `facts`.
@@ -108,9 +109,9 @@ class _OnGraphs(ScoreTraining):
             )
         model.sizes = facts.sizes
 
+    @abstractmethod
     def parts(self, x0: Mapping[str, Tensor], t: Tensor, *, mask: Tensor, noise: NoiseLike) -> dict[str, Tensor]:
         """The losses of the leaves, each (B,)."""
-        raise NotImplementedError
 
     def losses(self, batch: Any, times: TimeDensity, *key: int | str) -> tuple[Tensor, Tensor]:
         """The summed loss of every graph and its time, each (B,), with draws named by `key`."""

@@ -133,7 +133,8 @@ def adams(config: SchedulerConfig, order: int, form: Form, rule: Rule) -> Solver
     """The method under its own name, or with diffusers' rules where they differ."""
     tail, euler = 15 if config["lower_order_final"] else 0, bool(config["euler_at_final"])
     names = {DATA: DPMSolverPP, NOISE: DPMSolver, DataForm(eta=1.0): SDEDPMSolverPP}
-    no_length = config["final_sigmas_type"] == "sigma_min" and (layout_of(config) or "sigma_schedule" in config.fields)
+    laid = layout_of(config) or config.get("use_lu_lambdas") or "sigma_schedule" in config.fields
+    no_length = config["final_sigmas_type"] == "sigma_min" and laid
     if form not in names or euler or no_length or isinstance(rule, SDECurvature):
         return OrderedAdams(order, form, tail=tail, rule=rule, euler_at_final=euler)
     return names[form](order=order, tail=tail, rule=rule)
