@@ -17,6 +17,7 @@ from polyscore.errors import InputError
 from polyscore.noise import (
     Bilinear,
     Dither,
+    Flow,
     Motion,
     Nearest,
     Recorded,
@@ -87,7 +88,8 @@ def covariance(plan: Transport) -> Tensor:
 def test_every_frame_is_exactly_white_noise(motion: Motion, name: str, backward: bool) -> None:
     forward = flows(6, 7)[name].expand(3, 2, 6, 7)
     other = flows(6, 7)["turbulence"].expand(3, 2, 6, 7) if backward else None
-    for plan in motion.transports(forward, other):
+    masks = torch.rand(2, 3, 6, 7, generator=torch.Generator().manual_seed(0)) < 0.2
+    for plan in motion.transports(Flow(forward, other, *(masks if backward else (None, None)))):
         assert (covariance(plan) - torch.eye(42)).abs().max() < 1e-6
 
 
@@ -110,7 +112,7 @@ def test_any_plan_gives_white_noise_and_keeps_sums() -> None:
 def test_nearest_replays_the_published_warp(case: str) -> None:
     data = np.load(REFERENCE / "noise_warp_upstream.npz", allow_pickle=False)
     flow, state, drawn = (torch.from_numpy(data[f"{case}/{name}"]) for name in ("flow", "state", "foreign_noise"))
-    for t, plan in enumerate(Nearest().transports(flow)):
+    for t, plan in enumerate(Nearest().transports(Flow(flow))):
         noise = torch.cat([state[t, 3:].reshape(4, -1), torch.zeros(4, 1)], 1).T  # the original's "no source" has the value 0
         recorded = torch.cat([drawn[t, ..., :40].reshape(4, -1), drawn[t, ..., 40:].reshape(4, -1)], 1).T
         several = torch.bincount(plan.source)[plan.source] > 1
@@ -132,7 +134,7 @@ def test_mixing_replays_the_published_operations() -> None:
 
 def clip(motion: Motion, flow: Tensor, channels: int, seed: int = 0) -> list[Tensor]:
     start = torch.randn(1, channels, *flow.shape[2:], generator=torch.Generator().manual_seed(seed))
-    return list(carry(start, motion.transports(flow), Seeded(seed)))
+    return list(carry(start, motion.transports(Flow(flow)), Seeded(seed)))
 
 
 def displacement_error(motion: Motion, speed: float, frames: int = 48, size: int = 64) -> float:
@@ -171,13 +173,28 @@ def test_content_flows_in_at_the_border() -> None:
     assert not torch.equal(second[..., 9:], first[..., 6:9])
 
 
+def test_hidden_content_ends_and_revealed_content_is_new() -> None:
+    """A block slides over a still ground: what it covers is gone, what it leaves behind is fresh."""
+    forward = torch.zeros(1, 2, 6, 9)
+    forward[:, 0, 2:4, 1:3] = 3.0
+    hidden, revealed = torch.zeros(2, 1, 6, 9, dtype=torch.bool)
+    hidden[:, 2:4, 4:6], revealed[:, 2:4, 1:3] = True, True
+    for motion in (Residual(), Dither(), Nearest()):
+        start = torch.randn(1, 3, 6, 9, generator=torch.Generator().manual_seed(0))
+        _, second = carry(start, motion.transports(Flow(forward, None, hidden, revealed)), Seeded(0))
+        if not isinstance(motion, Nearest):
+            assert torch.equal(second[..., 2:4, 4:6], start[..., 2:4, 1:3])
+        assert not torch.isclose(second[..., 2:4, 1:3], start[..., 2:4, 1:3]).any()
+        assert torch.equal(second[..., :2, :], start[..., :2, :])
+
+
 def test_new_content_counts_as_much_as_old_when_contents_meet() -> None:
     """Defect D5: a fresh cell has the density of a carried one, so a merge takes half of each."""
     flow = torch.zeros(2, 2, 1, 4)
     flow[0, 0] = 1.0  # cell 0 is fresh after the first step
     flow[1, 0, 0, 0] = 1.0  # cells 0 and 1 meet in cell 1 in the second
     for motion, low, high in ((Residual(), 0.7, 0.72), (Nearest(), 0.0, 0.5)):
-        plans = list(motion.transports(flow))
+        plans = list(motion.transports(Flow(flow)))
         plan = plans[1]
         values = torch.zeros(1, plan.sources, 1)
         values[:, 0] = 1.0
@@ -188,7 +205,7 @@ def test_channels_of_equal_value_stay_independent() -> None:
     """Defect D1: grouping by value merged cells whose first channel happened to be equal."""
     flow = torch.zeros(1, 2, 4, 4)
     for motion in MODES:
-        (plan,) = motion.transports(flow)
+        (plan,) = motion.transports(Flow(flow))
         values = torch.zeros(1, plan.sources, 2)
         values[0, :16, 1] = torch.arange(16.0)  # the first channel collides everywhere
         assert torch.allclose(plan(values, Seeded(0))[0, :, 1], torch.arange(16.0), atol=1e-6)
@@ -196,16 +213,16 @@ def test_channels_of_equal_value_stay_independent() -> None:
 
 def test_flow_is_scaled_once_and_by_axis() -> None:
     """Defects D3 and D4: 3 columns and 2 rows on 48 x 64 are 3 columns and 4 rows on 96 x 64."""
-    flow = torch.tensor([3.0, 2.0]).view(1, 2, 1, 1).expand(1, 2, 48, 64)
-    assert torch.allclose(resize_flow(flow, (96, 64))[0, :, 5, 5], torch.tensor([3.0, 4.0]))
-    assert torch.allclose(resize_flow(flow, (24, 128))[0, :, 5, 5], torch.tensor([6.0, 1.0]))
+    flow = Flow(torch.tensor([3.0, 2.0]).view(1, 2, 1, 1).expand(1, 2, 48, 64))
+    assert torch.allclose(resize_flow(flow, (96, 64)).forward[0, :, 5, 5], torch.tensor([3.0, 4.0]))
+    assert torch.allclose(resize_flow(flow, (24, 128)).forward[0, :, 5, 5], torch.tensor([6.0, 1.0]))
 
 
 def coherence(motion: Motion, flow: Tensor, frames: int = 8, width: int = 64) -> float:
     """Mean correlation of a cell with the cell its content came from, a frame."""
     values = torch.randn(1, flow[0].numel(), width, generator=torch.Generator().manual_seed(0))
     total, cells, noise = 0.0, flow[0].numel(), Seeded(1)
-    for plan in motion.transports(flow.expand(frames, *flow.shape)):
+    for plan in motion.transports(Flow(flow.expand(frames, *flow.shape))):
         spare = noise(values.new_empty(1, plan.sources - cells, width)) if plan.sources > cells else values[:, :0]
         out = plan(torch.cat([values, spare], 1), noise)
         arrived = torch.full((plan.sources,), cells)
@@ -235,7 +252,7 @@ def test_bilinear_moves_the_mean_exactly() -> None:
     flow[:, 0] = 0.3
     influence = torch.zeros(1, 8 * 24 + 1, 1)
     influence[0, 3 * 24 + 8] = 1.0
-    for plan in Bilinear().transports(flow):
+    for plan in Bilinear().transports(Flow(flow)):
         influence = torch.cat([plan(influence, Silent()), torch.zeros(1, 1, 1)], 1)
     row = influence[0, :-1, 0].view(8, 24)[3].square()  # shares of variance
     weights = influence[0, :-1, 0].view(8, 24)[3]
@@ -252,21 +269,21 @@ def shift_denoiser(x: Tensor, t: object, given: Given) -> Prediction:
 def test_samplers_draw_from_warped_noise(eta: float) -> None:
     flow = torch.zeros(3, 2, 6, 10)
     flow[:, 0] = 1.0
-    noise = Warped(flow, (5, 9))
+    noise = Warped(Flow(flow), (5, 9))
     like = torch.empty(2, 4, 4, 6, 10)
     out = sample(DDIM(eta=eta), shift_denoiser, VP(), like, steps=6, noise=noise)
     for t in range(3):
         assert torch.allclose(out[:, :, t + 1, :, 1:], out[:, :, t, :, :-1], atol=1e-5)
-    again = sample(DDIM(eta=eta), shift_denoiser, VP(), like[:1], steps=6, noise=Warped(flow, (9,)))
+    again = sample(DDIM(eta=eta), shift_denoiser, VP(), like[:1], steps=6, noise=Warped(Flow(flow), (9,)))
     assert torch.allclose(again[0], out[1], atol=1e-6)  # a sample depends on its own seed
-    independent = Warped(flow, 5, degrade=1.0)(like)
+    independent = Warped(Flow(flow), 5, degrade=1.0)(like)
     assert abs(float((independent[:, :, 1, :, 1:] * independent[:, :, 0, :, :-1]).mean())) < 0.1
 
 
 def test_warped_latents_average_and_skip_frames() -> None:
     flow = torch.zeros(8, 2, 32, 32)
     flow[:, 0] = 4.0
-    noise = Warped(flow, 3, reduce=4, frames=(0, 4, 8), axis=1)
+    noise = Warped(Flow(flow), 3, reduce=4, frames=(0, 4, 8), axis=1)
     clip = noise(torch.empty(1, 3, 16, 8, 8))
     assert clip.shape == (1, 3, 16, 8, 8)
     assert torch.allclose(clip[:, 1, :, :, 4:], clip[:, 0, :, :, :-4], atol=1e-5)
@@ -274,13 +291,16 @@ def test_warped_latents_average_and_skip_frames() -> None:
     assert torch.equal(average(torch.ones(1, 1, 4, 4), 2), torch.full((1, 1, 2, 2), 2.0))
 
 
+STILL = Flow(torch.zeros(1, 2, 4, 4))
 CASES: list[tuple[str, Callable[[], object]]] = [
-    ("not finite", lambda: list(Residual().transports(torch.full((1, 2, 4, 4), torch.nan)))),
-    ("expected \\(frames, 2", lambda: list(Residual().transports(torch.zeros(1, 3, 4, 4)))),
-    ("degrade is 2", lambda: Warped(torch.zeros(1, 2, 4, 4), degrade=2.0)),
-    ("does not divide", lambda: Warped(torch.zeros(1, 2, 5, 4), reduce=2)),
-    ("frames \\[0, 7\\]", lambda: Warped(torch.zeros(1, 2, 4, 4), frames=(0, 7))),
-    ("2 frames on axis 2", lambda: Warped(torch.zeros(1, 2, 4, 4))(torch.zeros(1, 2, 3, 4, 4))),
+    ("not finite", lambda: Flow(torch.full((1, 2, 4, 4), torch.nan))),
+    ("expected \\(frames - 1, 2", lambda: Flow(torch.zeros(1, 3, 4, 4))),
+    ("expected the same", lambda: Flow(torch.zeros(1, 2, 4, 4), torch.zeros(2, 2, 4, 4))),
+    ("hidden has shape", lambda: Flow(torch.zeros(1, 2, 4, 4), hidden=torch.zeros(1, 4, 5))),
+    ("degrade is 2", lambda: Warped(STILL, degrade=2.0)),
+    ("does not divide", lambda: Warped(STILL, reduce=3)),
+    ("frames \\[0, 7\\]", lambda: Warped(STILL, frames=(0, 7))),
+    ("2 frames on axis 2", lambda: Warped(STILL)(torch.zeros(1, 2, 3, 4, 4))),
     ("smaller size", lambda: resize(torch.zeros(1, 4, 4), (8, 8))),
     ("sum to 1", lambda: Transport(torch.zeros(2).long(), torch.arange(2), torch.ones(2), sources=1, targets=2)),
     ("target cells run", lambda: Transport(torch.zeros(2).long(), torch.tensor([0, 5]), sources=1, targets=2)),

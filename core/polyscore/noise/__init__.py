@@ -3,7 +3,7 @@
 from polyscore.noise.brownian import Brownian
 from polyscore.noise.laws import Masked, NoiseLaw, Normal, Symmetric, ZeroMean
 from polyscore.noise.mixing import average, blend, regaussianise, resize, resize_flow
-from polyscore.noise.motion import Bilinear, Dither, Motion, Nearest, Residual
+from polyscore.noise.motion import Bilinear, Dither, Flow, Motion, Nearest, Residual
 from polyscore.noise.source import Noise, NoiseLike, Recorded, Seeded, Silent, as_noise, leaf_noise
 from polyscore.noise.transport import Transport
 from polyscore.noise.warped import Warped, carry
@@ -12,6 +12,7 @@ __all__ = [
     "Bilinear",
     "Brownian",
     "Dither",
+    "Flow",
     "Masked",
     "Motion",
     "Nearest",

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from polyscore.errors import InputError
+from polyscore.noise.motion import Flow
 from polyscore.noise.source import Noise
 from polyscore.noise.transport import Transport
 
@@ -71,14 +72,26 @@ def regaussianise(image: Tensor, group: Tensor, noise: Noise) -> Tensor:
     return plan(values, noise)[0].T.reshape(image.shape)
 
 
-def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
-    """Flow (T, 2, H, W) in pixels of its own grid to pixels of a grid of `size` (h, w): bilinear, each axis by its own ratio."""
-    height, width = flow.shape[-2:]
-    scale = flow.new_tensor([size[1] / width, size[0] / height])[:, None, None]
+def resize_flow(flow: Flow, size: tuple[int, int]) -> Flow:
+    """The same motion in pixels of a grid of `size` (h, w): bilinear, each axis by its own ratio; masks by the nearest."""
+    height, width = flow.size
     if size == (height, width):
         return flow
-    shrinks = size[0] < height or size[1] < width
-    return F.interpolate(flow, size, mode="bilinear", align_corners=False, antialias=shrinks) * scale
+
+    def vectors(field: Tensor) -> Tensor:
+        scale = field.new_tensor([size[1] / width, size[0] / height])[:, None, None]
+        return F.interpolate(field, size, mode="bilinear", align_corners=False, antialias=min(size) < max(height, width)) * scale
+
+    def mask(field: Tensor) -> Tensor:
+        return F.interpolate(field[:, None].float(), size, mode="nearest-exact")[:, 0] > 0.5
+
+    back, hidden, revealed = flow.backward, flow.hidden, flow.revealed
+    return Flow(
+        vectors(flow.forward),
+        None if back is None else vectors(back),
+        None if hidden is None else mask(hidden),
+        None if revealed is None else mask(revealed),
+    )
 
 
 def _never(like: Tensor, t: object = None, u: object = None) -> Tensor:

@@ -20,6 +20,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,23 +28,60 @@ from torch import Tensor
 from polyscore.errors import InputError
 from polyscore.noise.transport import Transport
 
-__all__ = ["Bilinear", "Dither", "Motion", "Nearest", "Residual"]
+__all__ = ["Bilinear", "Dither", "Flow", "Motion", "Nearest", "Residual"]
 
 GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Where the pixels of T + 1 frames go, one entry for each of the T steps.
+
+    Attributes:
+        forward: (T, 2, H, W), (dx, dy) of the pixels of frame t to frame t + 1.
+        backward: (T, 2, H, W), of the pixels of frame t + 1 to frame t; None: minus the forward flow at the target.
+        hidden: (T, H, W), pixels of frame t that frame t + 1 does not show: their noise ends.
+        revealed: (T, H, W), pixels of frame t + 1 that frame t does not show: their noise is new.
+
+    Raises:
+        InputError: shapes that do not fit, or flows that are not finite.
+    """
+
+    forward: Tensor
+    backward: Tensor | None = None
+    hidden: Tensor | None = None
+    revealed: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.forward.shape)
+        if len(shape) != 4 or shape[1] != 2:
+            raise InputError(f"Flow: forward has shape {shape}; expected (frames - 1, 2, height, width)")
+        for name, value in (("forward", self.forward), ("backward", self.backward)):
+            if value is None:
+                continue
+            if tuple(value.shape) != shape:
+                raise InputError(f"Flow: {name} has shape {tuple(value.shape)}, forward {shape}; expected the same")
+            if not bool(torch.isfinite(value).all()):
+                raise InputError(f"Flow: {name} holds numbers that are not finite; mask or inpaint them first")
+        for name, mask in (("hidden", self.hidden), ("revealed", self.revealed)):
+            if mask is not None and tuple(mask.shape) != (shape[0], *shape[2:]):
+                raise InputError(f"Flow: {name} has shape {tuple(mask.shape)}; expected {(shape[0], *shape[2:])}")
+
+    def __len__(self) -> int:
+        return len(self.forward)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.forward.shape[2], self.forward.shape[3]
 
 
 class Motion(ABC):
     """From flow to the transport of every frame to the next; transports depend on the flow alone, so they serve any noise."""
 
     @abstractmethod
-    def transports(self, forward: Tensor, backward: Tensor | None = None) -> Iterator[Transport]:
-        """`forward` (T, 2, H, W) and, if there is one, `backward` of the same shape: T transports to H W cells.
-
-        A transport of H W + 1 sources wants one more source of fresh noise after those of the frame.
-
-        Raises:
-            InputError: flows of another shape, or not finite.
-        """
+    def transports(self, flow: Flow) -> Iterator[Transport]:
+        """T transports of H W cells; one of H W + 1 sources wants a source of fresh noise after those of the frame."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +92,18 @@ class Nearest(Motion):
     shares one cell's density. Not kept: grouping by the float value of a channel, which merges unrelated pixels.
     """
 
-    def transports(self, forward: Tensor, backward: Tensor | None = None) -> Iterator[Transport]:
-        forward, backward = _checked(forward, backward)
-        height, width = forward.shape[2:]
-        cells, grid = height * width, _grid(forward)
-        own = torch.arange(cells, device=forward.device)
-        density = torch.ones(cells + 1, device=forward.device)  # the last source is fresh noise
-        for t, flow in enumerate(forward):
-            landing, inside = _cell((grid + flow).round(), height, width)
+    def transports(self, flow: Flow) -> Iterator[Transport]:
+        height, width = flow.size
+        cells, grid, device = height * width, _grid(flow), flow.forward.device
+        own = torch.arange(cells, device=device)
+        density = torch.ones(cells + 1, device=device)  # the last source is fresh noise
+        for step in _steps(flow):
+            landing, inside = _cell((grid + step.forward).round(), height, width)
+            inside = inside & step.seen
             landing = torch.where(inside, landing, own)
-            taken = torch.zeros(cells, dtype=torch.bool, device=forward.device).index_fill_(0, landing, True)
-            origin, found = _cell((grid - flow if backward is None else grid + backward[t]).round(), height, width)
+            taken = torch.zeros(cells, dtype=torch.bool, device=device).index_fill_(0, landing, True)
+            origin, found = _cell((grid + step.backward).round(), height, width)
+            found = found & step.known
             source = torch.cat([torch.where(inside, own, cells), torch.where(found & ~taken, origin, cells)])
             target = torch.cat([landing, torch.where(taken, cells, own)])
             density, _, plan = _merge(density, source, target, cells, fresh=0.0)
@@ -80,13 +119,11 @@ class Residual(Motion):
     rounding left, averaged by density where contents meet. Fresh noise has density 1, and content flows in at the border.
     """
 
-    def transports(self, forward: Tensor, backward: Tensor | None = None) -> Iterator[Transport]:
-        forward, backward = _checked(forward, backward)
-        offset = torch.zeros_like(forward[0])
-        density = torch.ones(offset[0].numel(), device=forward.device)
-        for t, flow in enumerate(forward):
-            back = -flow if backward is None else backward[t]
-            density, offset, plan = _follow(density, offset, flow + offset, back - offset)
+    def transports(self, flow: Flow) -> Iterator[Transport]:
+        offset = torch.zeros_like(_grid(flow))
+        density = torch.ones(offset[0].numel(), device=offset.device)
+        for step in _steps(flow):
+            density, offset, plan = _follow(density, step.shifted(offset))
             yield plan
 
 
@@ -98,13 +135,11 @@ class Dither(Motion):
     the sum of the rounding errors bounded (1.5 pixels for all speeds up to 3 pixels and 48 frames).
     """
 
-    def transports(self, forward: Tensor, backward: Tensor | None = None) -> Iterator[Transport]:
-        forward, backward = _checked(forward, backward)
-        density = torch.ones(forward[0, 0].numel(), device=forward.device)
-        for t, flow in enumerate(forward):
-            u = forward.new_tensor([math.fmod(t * GOLDEN, 1.0) - 0.5, math.fmod(t * GOLDEN + 0.5, 1.0) - 0.5])[:, None, None]
-            back = -flow if backward is None else backward[t]
-            density, _, plan = _follow(density, torch.zeros_like(flow), flow + u, back - u)
+    def transports(self, flow: Flow) -> Iterator[Transport]:
+        density = torch.ones(flow.size[0] * flow.size[1], device=flow.forward.device)
+        for t, step in enumerate(_steps(flow)):
+            u = [math.fmod(t * GOLDEN, 1.0) - 0.5, math.fmod(t * GOLDEN + 0.5, 1.0) - 0.5]
+            density, _, plan = _follow(density, step.shifted(flow.forward.new_tensor(u)[:, None, None]))
             yield plan
 
 
@@ -116,13 +151,12 @@ class Bilinear(Motion):
     What lies outside the frame is fresh noise. Mean displacements are exact at any speed; content spreads over time.
     """
 
-    def transports(self, forward: Tensor, backward: Tensor | None = None) -> Iterator[Transport]:
-        forward, backward = _checked(forward, backward)
-        height, width = forward.shape[2:]
-        grid, cells = _grid(forward), height * width
-        own = torch.arange(cells, device=forward.device)
-        for t, flow in enumerate(forward):
-            position = grid - flow if backward is None else grid + backward[t]
+    def transports(self, flow: Flow) -> Iterator[Transport]:
+        height, width = flow.size
+        grid, cells = _grid(flow), height * width
+        own = torch.arange(cells, device=grid.device)
+        for step in _steps(flow):
+            position = grid + step.backward
             corner = position.floor()
             part = (position - corner).flatten(1)
             pieces = []
@@ -130,7 +164,7 @@ class Bilinear(Motion):
                 for dy in (0, 1):
                     cell, inside = _cell(corner + corner.new_tensor([dx, dy])[:, None, None], height, width)
                     overlap = (part[0] if dx else 1 - part[0]) * (part[1] if dy else 1 - part[1])
-                    pieces.append((torch.where(inside, cell, cells), own, overlap))
+                    pieces.append((torch.where(inside & step.known, cell, cells), own, overlap))
             source, target, overlap = (torch.cat(column) for column in zip(*pieces, strict=True))
             source, target, overlap = (column[overlap > 1e-6] for column in (source, target, overlap))
             asked = overlap.new_zeros(cells + 1).index_add_(0, source, overlap)
@@ -141,20 +175,31 @@ class Bilinear(Motion):
             yield Transport(source, target, share, weight, sources=cells + 1, targets=cells)
 
 
-def _checked(forward: Tensor, backward: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    for name, flow in (("forward", forward), ("backward", backward)):
-        if flow is None:
-            continue
-        if flow.ndim != 4 or flow.shape[1] != 2 or flow.shape != forward.shape:
-            raise InputError(f"{name} flow has shape {tuple(flow.shape)}; expected (frames, 2, height, width), alike for both")
-        if not bool(torch.isfinite(flow).all()):
-            raise InputError(f"{name} flow holds numbers that are not finite; mask or inpaint them first")
-    return forward, backward
+class _Step(NamedTuple):
+    """One step of a flow, complete: both directions (2, H, W), and which pixels have a counterpart, (H W,)."""
+
+    forward: Tensor
+    backward: Tensor
+    seen: Tensor
+    known: Tensor
+
+    def shifted(self, offset: Tensor) -> _Step:
+        """All content moved by `offset` (2, ...) more."""
+        return self._replace(forward=self.forward + offset, backward=self.backward - offset)
 
 
-def _grid(forward: Tensor) -> Tensor:
+def _steps(flow: Flow) -> Iterator[_Step]:
+    all_of_it = torch.ones(flow.size[0] * flow.size[1], dtype=torch.bool, device=flow.forward.device)
+    for t, forward in enumerate(flow.forward):
+        backward = -forward if flow.backward is None else flow.backward[t]
+        seen = all_of_it if flow.hidden is None else ~flow.hidden[t].flatten()
+        known = all_of_it if flow.revealed is None else ~flow.revealed[t].flatten()
+        yield _Step(forward, backward, seen, known)
+
+
+def _grid(flow: Flow) -> Tensor:
     """(x, y) of every pixel, (2, H, W)."""
-    y, x = (torch.arange(n, dtype=forward.dtype, device=forward.device) for n in forward.shape[2:])
+    y, x = (torch.arange(n, dtype=flow.forward.dtype, device=flow.forward.device) for n in flow.size)
     return torch.stack(torch.meshgrid(x, y, indexing="xy"))
 
 
@@ -165,25 +210,25 @@ def _cell(pixel: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     return y.clamp(0, height - 1).long() * width + x.clamp(0, width - 1).long(), inside
 
 
-def _follow(density: Tensor, offset: Tensor, forward: Tensor, backward: Tensor) -> tuple[Tensor, Tensor, Transport]:
-    """One frame: content at p moves to round(p + forward), free cells copy round(q + backward). Density, offset, transport."""
-    height, width = forward.shape[1:]
-    cells, grid = height * width, _grid(forward[None])
-    place = (grid + forward + 0.5).floor()  # not round: half to even would tear a block that moves by half pixels
+def _follow(density: Tensor, step: _Step) -> tuple[Tensor, Tensor, Transport]:
+    """Content at p moves to round(p + forward), free cells copy round(q + backward): density, what rounding left, transport."""
+    _, height, width = step.forward.shape
+    cells, grid = height * width, _grid(Flow(step.forward[None]))
+    place = (grid + step.forward + 0.5).floor()  # not round: half to even would tear a block that moves by half pixels
     landing, inside = _cell(place, height, width)
-    leaving = inside.nonzero()[:, 0]
+    leaving = (inside & step.seen).nonzero()[:, 0]
     landing = landing[leaving]
-    free = torch.ones(cells, dtype=torch.bool, device=forward.device).index_fill_(0, landing, False)
-    parent = (grid + backward - 0.5).ceil()
+    free = torch.ones(cells, dtype=torch.bool, device=density.device).index_fill_(0, landing, False)
+    parent = (grid + step.backward - 0.5).ceil()
     origin, found = _cell(parent, height, width)
-    filled = (free & found).nonzero()[:, 0]
-    new, each, plan = _merge(
-        density, torch.cat([leaving, origin[filled]]), torch.cat([landing, filled]), cells, fresh=1.0
-    )
-    mass = torch.zeros(cells, device=forward.device).index_add_(0, landing, each[leaving])
-    moved = (grid + forward - place).flatten(1)[:, leaving] * each[leaving]
-    left = torch.zeros(2, cells, device=forward.device).index_add_(1, landing, moved) / mass.clamp_min(1e-30)
-    return new, torch.where(free, (parent - grid - backward).flatten(1), left).view_as(offset), plan
+    filled = (free & found & step.known).nonzero()[:, 0]
+    source, target = torch.cat([leaving, origin[filled]]), torch.cat([landing, filled])
+    new, each, plan = _merge(density, source, target, cells, fresh=1.0)
+    mass = torch.zeros(cells, device=density.device).index_add_(0, landing, each[leaving])
+    moved = (grid + step.forward - place).flatten(1)[:, leaving] * each[leaving]
+    left = torch.zeros(2, cells, device=density.device).index_add_(1, landing, moved) / mass.clamp_min(1e-30)
+    left = torch.where(free, (parent - grid - step.backward).flatten(1), left)
+    return new, left.view_as(step.forward), plan
 
 
 def _merge(density: Tensor, source: Tensor, target: Tensor, cells: int, *, fresh: float) -> tuple[Tensor, Tensor, Transport]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from polyscore.errors import InputError
 from polyscore.noise.mixing import average, blend
-from polyscore.noise.motion import Motion, Residual
+from polyscore.noise.motion import Flow, Motion, Residual
 from polyscore.noise.source import Noise, NoiseLike, as_noise
 from polyscore.noise.transport import Transport
 
@@ -36,12 +36,11 @@ def carry(first: Tensor, transports: Iterable[Transport], noise: Noise) -> Itera
 
 
 class Warped:
-    """White noise that follows `forward`, as a `Noise`: clips (B, C, T, H, W), or (B, T, C, H, W) with `axis=1`.
+    """White noise that follows `flow`, as a `Noise`: clips (B, C, T, H, W), or (B, T, C, H, W) with `axis=1`.
 
     Args:
-        forward: flow (F, 2, H r, W r) of frame t to t + 1, in pixels of the carried noise (`resize_flow` changes the scale).
+        flow: the motion of F + 1 frames of H r x W r pixels, in pixels of the carried noise (`resize_flow` changes the scale).
         noise: source of the white noise that is carried; a seed, seeds a sample, or any `Noise`.
-        backward: flow (F, 2, H r, W r) of frame t + 1 to t, where it is known; else -forward at the target.
         motion: what becomes of fractions of a pixel: `Residual()`, `Dither()`, `Bilinear()`, `Nearest()`.
         degrade: 0 follows the motion exactly, 1 is noise independent in every frame: every frame is blended with a
             fresh one in this proportion (`polyscore.noise.mixing.blend`).
@@ -55,10 +54,9 @@ class Warped:
 
     def __init__(
         self,
-        forward: Tensor,
+        flow: Flow,
         noise: NoiseLike = 0,
         *,
-        backward: Tensor | None = None,
         motion: Motion = Residual(),  # noqa: B008
         degrade: float = 0.0,
         reduce: int = 1,
@@ -69,15 +67,15 @@ class Warped:
             raise InputError(f"Warped: degrade is {degrade}; expected a number from 0 (follow the motion) to 1 (ignore it)")
         if axis not in (1, 2):
             raise InputError(f"Warped: axis is {axis}; expected 2 for states (B, C, T, H, W) or 1 for (B, T, C, H, W)")
-        self.size = (forward.shape[-2] // reduce, forward.shape[-1] // reduce)
-        if reduce < 1 or any(n % reduce for n in forward.shape[-2:]):
-            raise InputError(f"Warped: the flow is {tuple(forward.shape[-2:])} pixels, which reduce={reduce} does not divide")
-        self.frames = list(range(len(forward) + 1)) if frames is None else list(frames)
-        if not self.frames or min(self.frames) < 0 or max(self.frames) > len(forward):
-            raise InputError(f"Warped: frames {self.frames} are asked of a flow that has frames 0 to {len(forward)}")
+        if reduce < 1 or any(n % reduce for n in flow.size):
+            raise InputError(f"Warped: the flow is {flow.size} pixels, which reduce={reduce} does not divide")
+        self.size = (flow.size[0] // reduce, flow.size[1] // reduce)
+        self.frames = list(range(len(flow) + 1)) if frames is None else list(frames)
+        if not self.frames or min(self.frames) < 0 or max(self.frames) > len(flow):
+            raise InputError(f"Warped: frames {self.frames} are asked of a flow that has frames 0 to {len(flow)}")
         self.noise, self.degrade, self.reduce, self.axis = as_noise(noise), degrade, reduce, axis
         steps = max(self.frames)
-        self.transports = tuple(islice(motion.transports(forward, backward), steps))
+        self.transports = tuple(islice(motion.transports(flow), steps))
 
     def __call__(self, like: Tensor, t: object = None, u: object = None) -> Tensor:
         if like.ndim != 5 or like.shape[self.axis] != len(self.frames) or tuple(like.shape[-2:]) != self.size:
