@@ -26,7 +26,7 @@ from typing import Protocol, cast
 
 __all__ = ["main", "VERBS"]
 
-VERBS = ("models", "info", "convert", "fit", "sample", "enhance", "molecules", "evaluate", "demo", "data", "rollout")
+VERBS = ("models", "info", "convert", "fit", "sample", "enhance", "molecules", "graphs", "evaluate", "demo", "data", "rollout", "warp-noise")
 
 
 class Verb(Protocol):
@@ -93,11 +93,11 @@ def _parse(name: str, verb: Verb, words: list[str]) -> argparse.Namespace:
 
 
 def _load(name: str) -> Verb:
-    return cast(Verb, importlib.import_module(f"polyscore.cli.{name}"))
+    return cast(Verb, importlib.import_module(f"polyscore.cli.{name.replace('-', '_')}"))
 
 
 def _overview() -> str:
-    lines = [f"  {name:10}{_load(name).HELP}" for name in VERBS]
+    lines = [f"  {name:12}{_load(name).HELP}" for name in VERBS]
     return "\n".join(
         [
             "usage: polyscore VERB [options]",

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from polyscore.errors import CheckpointError
 
-__all__ = ["Header", "read_header", "save_weights", "load_weights"]
+__all__ = ["Header", "read_header", "save_tensors", "save_weights", "load_weights"]
 
 
 @dataclass(frozen=True)
@@ -100,17 +100,26 @@ def save_weights(path: Path, module: nn.Module) -> None:
             tensor = tensor.clone()  # a view of another entry: the format wants each on its own
         storages.add(tensor.untyped_storage().data_ptr())
         stored[name] = tensor
-    notes = {"polyscore": json.dumps({"tied": tied, "complex": complex_names}, sort_keys=True)}
+    save_tensors(path, stored, {"polyscore": json.dumps({"tied": tied, "complex": complex_names}, sort_keys=True)})
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> None:
+    """Write dense tensors and notes as safetensors to ``path`` (a temporary name: the write itself is not atomic).
+
+    Raises:
+        CheckpointError: a tensor of a type the format does not know.
+        OSError: the file cannot be written.
+    """
     path.touch()
     mode = path.stat().st_mode  # the user's umask: safetensors replaces the file by one that only its owner can read
     try:
-        save_file(stored, path, metadata=notes)
+        save_file(dict(tensors), path, metadata=dict(notes))
         path.chmod(mode)
     except (SafetensorError, KeyError, ValueError) as error:
         number = re.search(r"os error (\d+)", str(error))
         if number:  # the Rust library words an OSError in this way
             raise OSError(int(number[1]), "cannot write the weights", str(path)) from error
-        kinds = sorted({str(tensor.dtype) for tensor in stored.values()})
+        kinds = sorted({str(tensor.dtype) for tensor in tensors.values()})
         raise CheckpointError(f"cannot store tensors of the types {', '.join(kinds)}: {error}") from error
 
 

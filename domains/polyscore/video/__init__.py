@@ -1,0 +1,1 @@
+"""Video with motion control: motion sources, noise that follows them, models that obey it."""
