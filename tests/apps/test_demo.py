@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from polyscore.cli import enhance
+from polyscore.cli import demo as demo_verb
+from polyscore.cli import demo_robots, enhance, molecules
 from polyscore.cli.main import main
 from polyscore.cli.report import Report, validate
 from polyscore.errors import CheckpointError
@@ -57,15 +58,26 @@ def failing(args: argparse.Namespace) -> None:
     raise CheckpointError("there is no model 'speech-16k'")
 
 
+def page(args: argparse.Namespace) -> int:
+    """In place of the verb `molecules`: a page and a report, and a folder as the parts are."""
+    with Report("molecules", args) as report:
+        (args.out / "shards").mkdir(parents=True)
+        (args.out / "report.html").write_text(f"{args.model} {args.count} {args.seed}")
+        report.metrics = {"molecules": args.count}
+    return report.exit_code
+
+
 @pytest.fixture
 def digits(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained model of that name, shipped by a domain that exists for this test alone."""
+    """An untrained model of that name, shipped by a domain that exists for this test alone; no molecules and no robot."""
     import polyscore
     from polyscore.denoisers import Precondition
     from polyscore.images import ImageGenerator, UNet
     from polyscore.processes import Cosine
 
     root = tmp_path_factory.mktemp("root")
+    monkeypatch.setattr(molecules, "run", page)
+    monkeypatch.setattr(demo_verb, "PARTS", [part for part in demo_verb.PARTS if part is not demo_robots.run])
     model = ImageGenerator(Precondition(UNet(1, 8, classes=10), Cosine(), predicts="v"), (1, 8, 8), classes=10)
     monkeypatch.setattr(polyscore, "__path__", [*polyscore.__path__, str(root)])
     return save(root / "a-toy" / "models" / "digits", model)  # before `images`, so it is the one found
@@ -78,10 +90,13 @@ def test_the_parts_lie_in_one_folder_and_are_measured(
     for _ in range(2):  # a second run replaces the files of the first
         report = demo(tmp_path, "--seed", "5")
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"noisy.wav", "enhanced.wav", "spectrograms.png", "digits.png"}
+    assert names == {"noisy.wav", "enhanced.wav", "spectrograms.png", "digits.png", "molecules"}
+    assert (tmp_path / "out" / "molecules" / "report.html").read_text() == "qm9 24 5"
+    assert {path.name for path in (tmp_path / "out" / "molecules").iterdir()} == {"report.html", "report.json"}
     for name in ("spectrograms.png", "digits.png"):
         assert (tmp_path / "out" / name).read_bytes()[:8] == PNG
-    assert [Path(item["output"]).name for item in report["items"]] == ["enhanced.wav", "spectrograms.png", "digits.png"]
+    outputs = ["enhanced.wav", "spectrograms.png", "digits.png", "report.html"]
+    assert [Path(item["output"]).name for item in report["items"]] == outputs
     assert report["items"][0]["sample_rate"] == 16000
     assert (report["nfe"], report["seed"], report["model"]) == (7, 5, "speech-16k")
     assert report["metrics"]["si_sdr_noisy"] == pytest.approx(3.0, abs=0.01)
@@ -109,12 +124,12 @@ def test_a_part_that_fails_is_said_and_the_others_are_done(
 ) -> None:
     fake_enhance(monkeypatch, failing)
     report = demo(tmp_path, code=1)
-    assert [item["status"] for item in report["items"]] == ["failed", "done"]
+    assert [item["status"] for item in report["items"]] == ["failed", "done", "done"]
     assert report["metrics"] == {}
     fake_enhance(monkeypatch, perfect)
     (digits / "config.json").write_text("{")
     report = demo(tmp_path, code=1)
-    assert [item["status"] for item in report["items"]] == ["done", "done", "failed"]
+    assert [item["status"] for item in report["items"]] == ["done", "done", "failed", "done"]
     errors = capsys.readouterr().err
     assert "there is no model 'speech-16k'" in errors
     assert "config.json cannot be read" in errors
@@ -133,7 +148,12 @@ def test_a_recording_of_the_user(tmp_path: Path, digits: Path, monkeypatch: pyte
     fake_enhance(monkeypatch, copy)
     report = demo(tmp_path, str(tmp_path / "my voice.flac"), "--quiet")
     assert seen == [str(tmp_path / "my voice.flac")]
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"enhanced.flac", "spectrograms.png", "digits.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "enhanced.flac",
+        "spectrograms.png",
+        "digits.png",
+        "molecules",
+    }
     assert report["metrics"] == {}
 
 
@@ -153,7 +173,12 @@ def test_the_recording_that_ships() -> None:
 
 
 def test_the_real_thing(tmp_path: Path) -> None:
+    pytest.importorskip("rdkit")
     report = demo(tmp_path, "--quiet")
     assert all(item["status"] == "done" for item in report["items"])
     assert (tmp_path / "out" / "digits.png").read_bytes()[:8] == PNG
     assert report["metrics"]["si_sdr"] > report["metrics"]["si_sdr_noisy"] + 3.0
+    assert report["items"][-1]["count"] == 24
+    assert {path.name for path in (tmp_path / "out" / "molecules").iterdir()} == {
+        *(f"molecules.{kind}" for kind in ("csv", "smi", "sdf")), "grid.png", "trajectory.gif", "report.html", "report.json"
+    }  # fmt: skip

@@ -59,7 +59,7 @@ def test_info_tells_what_the_checkpoint_is(storm: Path, tmp_path: Path, capsys: 
     assert main(["info", str(storm), "--report", str(report)]) == 0
     item = json.loads(report.read_text())["items"][0]
     assert (item["kind"], item["network"], item["process"]) == ("storm", "ncsnpp and ncsnpp", "ouve")
-    assert item["paper"] == "pc-2023, 50 steps"
+    assert item["paper"] == "pc-2023, 50 steps, snr 0.5"
     assert "predictor and score model" in capsys.readouterr().out
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from polyscore.audio.codec import SpectrogramCodec
-from polyscore.audio.networks.dualpath import DualPathNet, _interleave
+from polyscore.audio.networks.dualpath import DualPathNet, interleave
 from polyscore.errors import InputError
 
 CODEC = SpectrogramCodec()
@@ -65,7 +65,7 @@ def test_every_parameter_learns() -> None:
 
 def test_interleave_takes_turns_over_the_channels() -> None:
     x = torch.arange(2 * 6 * 3 * 4, dtype=torch.float32).view(2, 6, 3, 4)
-    found = _interleave(x, 3)
+    found = interleave(x, 3)
     assert found.shape == (2, 2, 3, 12)
     for k in range(12):
         assert torch.equal(found[:, :, :, k], x.view(2, 2, 3, 3, 4)[:, :, k % 3, :, k // 3])

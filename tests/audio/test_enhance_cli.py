@@ -242,7 +242,7 @@ def test_several_draws_and_the_page(model: Path, recordings: Path, tmp_path: Pat
     assert text.count("data:image/png;base64,") == 1
     assert "http" not in text  # no network
     assert "mean doubt of 3 draws" in text
-    assert "broken.wav: cannot be read as audio" in text
+    assert "/broken.wav</h2><p class='failed'>failed: cannot be read as audio" in text
     start = text.index("data:audio/flac;base64,") + len("data:audio/flac;base64,")
     before, form = decode(base64.b64decode(text[start : text.index("'", start)]))
     assert form.rate == 48000
@@ -251,6 +251,38 @@ def test_several_draws_and_the_page(model: Path, recordings: Path, tmp_path: Pat
     source = recordings / "deep/er/float.wav"
     assert enhance(source, "-o", one, "--model", model) == enhance(source, "-o", three, "--model", model, "--samples", 3) == 0
     assert read(three / "float.wav")[0].square().mean() < read(one / "float.wav")[0].square().mean()
+
+
+def test_files_together_are_what_each_is_alone(model: Path, recordings: Path, tmp_path: Path) -> None:
+    """Windows of several files in a network call: the same sound, each file's own errors, and a report that adds up."""
+    (recordings / "broken.wav").write_bytes(b"RIFF and nothing more")
+    for seed in range(3):
+        wave = 0.1 * torch.randn(1, 2000 + 100 * seed, generator=torch.Generator().manual_seed(seed))
+        write(recordings / f"short-{seed}.wav", wave, FORMS["mono.wav"])
+    report_path = tmp_path / "report.json"
+    words = ["--model", model, "--chunk", "0.05"]
+    assert enhance(recordings, "-o", tmp_path / "alone", *words, "--batch-size", 1) == 1
+    assert enhance(recordings, "-o", tmp_path / "together", *words, "--batch-size", 5, "--report", report_path) == 1
+    assert tree(tmp_path / "alone") == tree(tmp_path / "together")
+    assert len(tree(tmp_path / "alone")) == len(FORMS) + 3
+    for name in tree(tmp_path / "alone"):
+        alone, together = (read(tmp_path / folder / name)[0] for folder in ("alone", "together"))
+        share = 2e-2 if name.endswith(("ogg", "MP3")) else 1e-4  # encoders that lose something
+        assert torch.allclose(alone, together, atol=share * float(alone.abs().max()))
+    report = json.loads(report_path.read_text())
+    assert [Path(item["input"]).name for item in report["items"] if item["status"] == "failed"] == ["broken.wav"]
+    assert 0 < sum(item["seconds"] for item in report["items"]) <= report["seconds"]
+
+
+def test_seams(model: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = recordings / "mono.wav"
+    for seams in ("context", "blend"):
+        assert enhance(source, "-o", tmp_path / seams, "--model", model, "--seams", seams, "--chunk", "0.03") == 0
+    context, blend = (read(tmp_path / seams / "mono.wav")[0] for seams in ("context", "blend"))
+    assert context.shape == blend.shape
+    assert not torch.equal(context, blend)
+    assert enhance(source, "-o", tmp_path / "shipped", "--seams", "blend") == 2
+    assert "--seams blend: speech-16k makes no steps" in capsys.readouterr().err
 
 
 def test_chunks_change_little(model: Path, recordings: Path, tmp_path: Path) -> None:

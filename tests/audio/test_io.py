@@ -11,7 +11,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from polyscore.audio.io import AudioFormat, format_for, read, resample, write
+from polyscore.audio.io import AudioFormat, Reader, format_for, read, resample, write
 from polyscore.errors import InputError, PolyscoreError
 
 
@@ -120,6 +120,18 @@ def test_there_and_back_keeps_every_sample_in_its_place(rate: int) -> None:
     again = resample(resample(wave, rate, 16000), 16000, rate, length=wave.shape[-1])
     inside = slice(rate // 50, -rate // 50)
     assert (again - wave)[:, inside].abs().max() < 1e-3  # one sample of delay would be 2e-2 and more
+
+
+def test_a_long_mp3_has_no_gap(tmp_path: Path) -> None:
+    """Files are read in blocks, and an MP3 decoder that is made to jump to where it is begins anew, with silence."""
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, tones(16000, 40.0)[0].numpy(), 16000)
+    whole = torch.from_numpy(soundfile.read(path, dtype="float32")[0])  # in one piece
+    assert (read(path)[0][0] - whole).abs().max() < 1e-5
+    with Reader(path) as file:
+        file.skip(20000)
+        part = torch.from_numpy(file.read(5000, dtype="float32"))
+    assert (part - whole[20000:25000]).abs().max() < 1e-5
 
 
 def test_equal_rates_change_nothing_and_rates_must_be_positive() -> None:

@@ -239,7 +239,7 @@ def test_presets() -> None:
     bridge = {name: choose(BRIDGE, preset=name, paper_steps=50) for name in ("fast", "balanced", "paper")}
     assert {name: (m.name, m.nfe) for name, m in bridge.items()} == {
         "fast": ("ode", 4),
-        "balanced": ("ode", 8),
+        "balanced": ("multistep", 8),
         "paper": ("ode-upstream", 50),
     }
     assert choose(None).nfe == 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -130,6 +132,98 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_done(
     assert name in error
     assert len(error.splitlines()) == 1
     assert [path.name for path in (tmp_path / "out").rglob("*")] == ["good.wav"]
+
+
+def cut(form: AudioFormat, keep: float = 0.5) -> Callable[[Path], None]:
+    """Writes a second of sound and cuts the file off."""
+
+    def make(path: Path) -> None:
+        sound(form, form.rate)(path)
+        data = path.read_bytes()
+        path.write_bytes(data[: round(keep * len(data))])
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("cut.wav", AudioFormat(16000, 2, "WAV", "PCM_24")),
+        ("cut.aiff", AudioFormat(44100, 1, "AIFF", "PCM_16")),
+        ("cut.mp3", AudioFormat(44100, 1, "MP3", "MPEG_LAYER_III")),
+    ],
+)
+def test_a_file_that_was_cut_off_is_done_as_far_as_it_goes_and_that_is_said(
+    model: Path, tmp_path: Path, name: str, form: AudioFormat, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "in" / name
+    cut(form)(source)
+    there = read(source)[0].shape[-1]
+    capfd.readouterr()  # what libmpg123 says to the lines above
+    assert enhance(source, tmp_path, model) == 0
+    error = capfd.readouterr().err
+    assert re.fullmatch(rf"polyscore enhance: .*{name}: ends after {there} of \d+ samples, .* incomplete; what is .*\n", error)
+    promised = int(error.split(" of ")[1].split()[0])
+    assert promised == pytest.approx(form.rate, abs=2000 if form.container == "MP3" else 1)  # an encoder pads to its frames
+    assert read(tmp_path / "out" / name)[0].shape[-1] == pytest.approx(there, abs=0 if form.container != "MP3" else 2000)
+
+
+@pytest.mark.parametrize("size", [0, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_headers_of_programs_that_wrote_into_a_pipe_promise_nothing(
+    model: Path, tmp_path: Path, size: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "in" / "piped.wav"
+    sound(WAV)(source)
+    data = bytearray(source.read_bytes())
+    place = data.index(b"data") + 4
+    data[place : place + 4] = size.to_bytes(4, "little")
+    source.write_bytes(data)
+    code = enhance(source, tmp_path, model)
+    assert "ends after" not in capfd.readouterr().err
+    if size:
+        assert code == 0
+        assert read(tmp_path / "out" / "piped.wav")[0].shape[-1] == 1600
+
+
+def false_mp3(path: Path) -> None:
+    """Begins like one, and goes on as noise: libmpg123 comments on every byte that it skips."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randint(0, 256, (20000,), generator=generator, dtype=torch.uint8)
+    path.write_bytes(b"ID3\x04\x00\x00\x00\x00\x02\x00" + bytes(noise.tolist()))
+
+
+def text_mp3(path: Path) -> None:
+    path.write_text("no sound at all\n" * 50)
+
+
+@pytest.mark.parametrize("make", [false_mp3, text_mp3])
+@pytest.mark.parametrize("dry", [False, True])
+def test_what_c_libraries_print_does_not_reach_the_terminal(
+    model: Path, tmp_path: Path, make: Callable[[Path], None], dry: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make(tmp_path / "false.mp3")
+    words = ["enhance", str(tmp_path / "false.mp3"), "-o", str(tmp_path / "out"), "--model", str(model), "--device", "cpu"]
+    assert main([*words, "--quiet", *(["--dry-run"] if dry else [])]) == 1
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1
+    assert "false.mp3: cannot be read as audio" in error
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid") or os.geteuid() != 0, reason="only root can be another user")
+def test_a_file_that_another_user_may_not_read(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copytree(model, folder / "model")
+        sound(WAV)(folder / "locked.wav")
+        (folder / "locked.wav").chmod(0)
+        for path in (folder, folder / "model", *(folder / "model").iterdir()):
+            path.chmod(0o777)
+        os.seteuid(65534)
+        try:
+            assert enhance(folder / "locked.wav", folder, folder / "model") == 1
+        finally:
+            os.seteuid(0)
+    assert "locked.wav: no permission to read it" in capsys.readouterr().err
 
 
 def enhance(source: Path, folder: Path, model: Path, *more: Path) -> int:

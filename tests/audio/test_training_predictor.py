@@ -11,11 +11,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from polyscore import hub
 from polyscore.audio.codec import SpectrogramCodec
-from polyscore.audio.losses import band_correlation
+from polyscore.audio.losses import PesqLoss, band_correlation, third_octaves
 from polyscore.audio.networks.dualpath import DualPathNet
 from polyscore.audio.pipeline import SpeechEnhancer
-from polyscore.audio.training import PredictorTraining
+from polyscore.audio.training import PredictorTraining, Reconstruction
 from polyscore.training.ema import EMA, Constant
+from polyscore.training.optimiser import AdamW
 
 
 class Gain(nn.Module):
@@ -42,7 +43,7 @@ class Tones(Dataset[dict[str, Tensor]]):
 
 def test_loss_of_a_gain_is_known() -> None:
     codec = SpectrogramCodec(transform="none")
-    module = PredictorTraining(Gain(0.75), magnitude_weight=0.25, wave_weight=0.1, codec=codec)
+    module = PredictorTraining(Gain(0.75), Reconstruction(magnitude_weight=0.25, wave_weight=0.1, codec=codec))
     wave = torch.randn(3, 4000, generator=torch.Generator().manual_seed(0))
     power = codec.encode(wave).abs().square().mean(dim=(1, 2))
     expected = 0.25**2 * 1.25 * power + 0.1 * 0.25 * wave.abs().mean(dim=1)
@@ -51,21 +52,48 @@ def test_loss_of_a_gain_is_known() -> None:
 
 def test_loss_does_not_depend_on_the_factor_of_the_codec() -> None:
     wave, clean = torch.randn(2, 2, 4000, generator=torch.Generator().manual_seed(0))
-    losses = [
-        PredictorTraining(Gain(0.7), codec=SpectrogramCodec(factor=factor)).losses({"clean": clean, "noisy": wave})[0]
-        for factor in (0.15, 2.0)
-    ]
+    losses = []
+    for factor in (0.15, 2.0):
+        module = PredictorTraining(Gain(0.7), Reconstruction(codec=SpectrogramCodec(factor=factor)))
+        losses.append(module.losses({"clean": clean, "noisy": wave})[0])
     assert losses[0].tolist() == pytest.approx(losses[1].tolist(), rel=1e-4)
 
 
 def test_the_correlation_term_is_added_with_its_weight() -> None:
     wave, clean = torch.randn(2, 2, 16000, generator=torch.Generator().manual_seed(0))
     batch = {"clean": clean, "noisy": clean + wave}
-    plain, weighted = (PredictorTraining(Gain(0.7), correlation_weight=w).losses(batch)[0] for w in (0.0, 0.5))
+    plain, weighted = (
+        PredictorTraining(Gain(0.7), Reconstruction(correlation_weight=w)).losses(batch)[0] for w in (0.0, 0.5)
+    )
     module = PredictorTraining(Gain(0.7))
-    powers = [module.codec.stft(x).abs().square() for x in (module(batch["noisy"]), clean)]
-    expected = 0.5 * (1 - band_correlation(powers[0], powers[1], module.bands, frames=48))
+    powers = [SpectrogramCodec().stft(x).abs().square() for x in (module(batch["noisy"]), clean)]
+    expected = 0.5 * (1 - band_correlation(powers[0], powers[1], third_octaves(256, 16000), frames=48))
     assert (weighted - plain).tolist() == pytest.approx(expected.tolist(), rel=1e-4)
+
+
+def test_the_distortion_term_is_the_negative_ratio_in_decibels() -> None:
+    clean = torch.randn(3, 8000, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(3, 8000, generator=torch.Generator().manual_seed(1))
+    noise = noise - (noise * clean).sum(1, keepdim=True) / clean.square().sum(1, keepdim=True) * clean
+    size = clean.norm(dim=1, keepdim=True) / noise.norm(dim=1, keepdim=True)
+    clean[2], noise[2] = 0, 0
+    noisy = 0.3 * (clean + size * noise * torch.tensor([[0.1], [1e-4], [0.0]]))
+    plain, weighted = (
+        PredictorTraining(Gain(1.0), Reconstruction(distortion_weight=w)).losses({"clean": clean, "noisy": noisy})[0]
+        for w in (0.0, 0.01)
+    )
+    expected = [0.1 * math.log10(0.01 + 0.001), 0.1 * math.log10(0.001), 0.0]
+    assert (weighted - plain).tolist() == pytest.approx(expected, abs=2e-3)
+
+
+def test_the_pesq_term_is_added_with_its_weight() -> None:
+    wave, clean = 0.1 * torch.randn(2, 2, 8000, generator=torch.Generator().manual_seed(0))
+    batch = {"clean": clean, "noisy": clean + wave}
+    plain, weighted = (
+        PredictorTraining(Gain(0.7), Reconstruction(pesq_weight=w)).losses(batch)[0] for w in (0.0, 0.01)
+    )
+    expected = 0.01 * PesqLoss()(PredictorTraining(Gain(0.7))(batch["noisy"]), clean)
+    assert (weighted - plain).tolist() == pytest.approx(expected.tolist(), rel=1e-3)
 
 
 def test_training_starts_from_the_weights_of_a_saved_enhancer(tmp_path: Path) -> None:
@@ -77,7 +105,11 @@ def test_training_starts_from_the_weights_of_a_saved_enhancer(tmp_path: Path) ->
 
 
 def test_a_short_fit_learns_the_best_gain_and_follows_the_schedule(tmp_path: Path) -> None:
-    module = PredictorTraining(Gain(0.2), 0.05, warmup=5, floor=0.1, wave_weight=0.0, codec=SpectrogramCodec(transform="none"))
+    module = PredictorTraining(
+        Gain(0.2),
+        Reconstruction(wave_weight=0.0, codec=SpectrogramCodec(transform="none")),
+        optimiser=AdamW(0.05, warmup=5, decay="cosine", floor=0.1),
+    )
     data = DataLoader(Tones(), batch_size=8)
     trainer = Trainer(
         accelerator="cpu",

@@ -119,6 +119,23 @@ def test_defaults_of_old_files_and_values_of_new_ones(save: Save) -> None:
     assert (new.model.network.pyramid, new.model.network.divide_by_time) == ("none", "output")
 
 
+def test_the_papers_settings_by_kind(save: Save) -> None:
+    """What "paper" runs: the defaults of the original's script, and what its authors recommend for dereverberation."""
+    kinds: list[tuple[dict[str, Any], tuple[str, int, float], int]] = [
+        ({}, ("pc", 30, 0.5), 60),
+        ({"format": "reverb"}, ("pc", 50, 0.33), 100),
+        ({"backbone": "ncsnpp_48k", "format": "reverb"}, ("pc", 30, 0.5), 60),
+        ({"backbone": "ncsnpp_v2", "sde": "sbve", "loss_type": "data_prediction"}, ("ode-upstream", 50, 0.5), 50),
+    ]
+    for hyper, expected, calls in kinds:
+        published = upstream.read(save(content(**hyper)))
+        assert (published.sampler, published.steps, published.snr) == expected
+        method = SpeechEnhancer(**published.settings()).method(preset="paper")
+        assert (method.name, method.steps, method.nfe) == (expected[0], expected[1], calls)
+        if expected[0] == "pc":
+            assert method.sampler.corrector.snr == expected[2]
+
+
 def test_a_bridge(save: Save) -> None:
     bridge = upstream.read(save(content(backbone="ncsnpp_v2", sde="sbve", loss_type="data_prediction", k=2.0, c=0.3)))
     assert bridge.model.process == VEBridge(k=2.0, c=0.3, regulariser=1e-8)

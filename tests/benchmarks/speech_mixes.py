@@ -1,7 +1,7 @@
 """How much a speech enhancer improves 240 mixes of an unseen speaker with unseen noises, and what it does to real
 recordings.
 
-    POLYSCORE_REFERENCE=... python tests/benchmarks/speech_mixes.py [--model speech-16k] [--report FILE.json]
+    POLYSCORE_REFERENCE=... python tests/benchmarks/speech_mixes.py [--model speech-16k] [--preset fast] [--report FILE.json]
 
 Mixes: 40 clips of the FSDD speaker theo (three digits each, 8 kHz brought to 16 kHz) x {noise5, freesound} x {0, 5, 10}
 dB, drawn from one seed. Sentences: the 13 clean recordings of `speech/` x the same noises x {0, 5, 10} dB. Real:
@@ -118,7 +118,7 @@ def clean_input(enhance: Enhance, clips: list[np.ndarray[tuple[int], np.dtype[np
     return float(np.mean([float(si_sdr(enhance(w), w)) for w in waves]))
 
 
-def load(name: str) -> Enhance:
+def load(name: str, preset: str, sampler: str | None, steps: int | None) -> Enhance:
     """The wave-to-wave map of a shipped model, a model folder, or a `PredictorTraining` checkpoint (its averages)."""
     if name.endswith(".ckpt"):
         state = torch.load(name, weights_only=True, map_location="cpu")["state_dict"]
@@ -127,12 +127,15 @@ def load(name: str) -> Enhance:
         enhancer = SpeechEnhancer(network, codec=SpectrogramCodec()).eval()
     else:
         enhancer = SpeechEnhancer.from_pretrained(name)
-    return lambda wave: enhancer.enhance(wave, RATE)
+    return lambda wave: enhancer.enhance(wave, RATE, preset=preset, sampler=sampler, steps=steps)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n\n", maxsplit=1)[0])
     parser.add_argument("--model", default="speech-16k")
+    parser.add_argument("--preset", default="balanced")
+    parser.add_argument("--sampler")
+    parser.add_argument("--steps", type=int)
     parser.add_argument("--report", type=Path)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--clips", type=int, default=40)
@@ -142,10 +145,11 @@ def main() -> int:
         sys.exit("speech_mixes: set POLYSCORE_REFERENCE to the folder of reference material")
     torch.set_num_threads(1)
     audio = Path(root) / "audio"
-    enhance = load(options.model)
+    enhance = load(options.model, options.preset, options.sampler, options.steps)
     rng = np.random.default_rng(options.seed)
     speech = digits(audio, rng, options.clips)
-    report: dict[str, object] = {"model": options.model, "seed": options.seed}
+    names = ("model", "preset", "sampler", "steps", "seed")
+    report: dict[str, object] = {name: getattr(options, name) for name in names}
     report["digits"] = compare(enhance, mixes(audio, speech, rng))
     sentences = [read(p) for p in sorted((audio / "speech").glob("*.wav"))]
     report["sentences"] = compare(enhance, mixes(audio, sentences, rng))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import sys
+import types
 from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import linalg, stats
 
-from polyscore.errors import InputError
+from polyscore.errors import InputError, MissingExtraError
 from polyscore.graphs.metrics import GRAMS, Gram, degree_mmd, interval, nspdk, nspdk_mmd, nspdk_resampled, weights
 
 pytest.importorskip("rdkit")
@@ -17,9 +19,12 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
 from polyscore.graphs.chem import inspect
+from polyscore.graphs.chem.chemnet import activations, frechet
 from polyscore.graphs.chem.comparison import (
     Similarities,
+    fragments,
     nearest_similarity,
+    parts_similarity,
     ring_sizes,
     scaffold,
     scaffold_similarity,
@@ -139,3 +144,51 @@ def test_texts_are_judged_as_graphs_are(text: str, valid: bool, strict: bool, sm
     assert (found.valid, found.strict, found.smiles) == (valid, strict, smiles)
     assert (found.fragments, found.charged) == (fragments, charged)
     assert (found.fragment is None) == (not smiles)
+
+
+def test_fragments_are_compared_as_counts() -> None:
+    ones = np.ones((1, 2))
+    assert parts_similarity([["a", "a"], ["b"]], [["a"], ["b", "b"]], ones)[0] == pytest.approx((2 * 1 + 1 * 2) / 5)
+    assert np.isnan(parts_similarity([[], []], [["a"]], ones)[0])
+    whole, cut = Chem.MolFromSmiles("CCC"), Chem.MolFromSmiles("CCOC(=O)c1ccccc1")
+    assert fragments(whole) == ["CCC"]
+    joined = [Chem.MolFromSmiles(text) for text in fragments(cut)]
+    atoms = [atom.GetAtomicNum() for mol in joined for atom in mol.GetAtoms()]
+    assert len(joined) > 1 and sum(number > 0 for number in atoms) == cut.GetNumHeavyAtoms()  # marks are atoms of number 0
+    assert parts_similarity([["a"], ["a"]], [["a", "a"]], np.array([[1.0, 1.0], [2.0, 0.0]])).tolist()[0] == pytest.approx(1.0)
+
+
+def test_the_frechet_distance_of_gaussians() -> None:
+    generator = np.random.default_rng(0)
+    one, other = generator.normal(size=(400, 3)), generator.normal(size=(300, 3)) @ generator.normal(size=(3, 3)) + 1
+    root = linalg.sqrtm(np.cov(one.T) @ np.cov(other.T)).real
+    expected = np.square(one.mean(0) - other.mean(0)).sum() + np.trace(np.cov(one.T) + np.cov(other.T) - 2 * root)
+    assert frechet(one, other) == pytest.approx(expected, rel=1e-9) and frechet(other, one) == pytest.approx(expected, rel=1e-9)
+    assert frechet(one, one) == pytest.approx(0, abs=1e-9) and frechet(one, one + 2) == pytest.approx(12)
+    assert frechet(one[:2], other) > 0  # a covariance without full rank
+    with pytest.raises(InputError, match="at least 2 rows"):
+        frechet(one[:1], other)
+
+
+def test_chemnet_is_asked_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+
+    def predictions(model: str, smiles: list[str], batch_size: int, *, n_jobs: int, device: str) -> Any:
+        seen.append(smiles)
+        assert (model, n_jobs, device) == ("chemnet", 0, "cpu")
+        return np.array([[len(text), text.count("C")] for text in smiles], np.float32)
+
+    monkeypatch.setitem(sys.modules, "fcd", types.SimpleNamespace(load_ref_model=lambda: "chemnet", get_predictions=predictions))
+    assert activations(["C", "CC", "CCO"], batch_size=2).tolist() == [[1, 1], [2, 2], [3, 2]] and list(map(len, seen)) == [2, 1]
+    with pytest.raises(InputError, match="at least 2"):
+        activations(["C"])
+    monkeypatch.setitem(sys.modules, "fcd", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'polyscore\[fcd\]'"):
+        activations(["C", "CC"])
+
+
+def test_chemnet_itself() -> None:
+    pytest.importorskip("fcd")
+    alike, other = ["CCO", "CCN", "CCCO", "CC(C)O"] * 5, ["c1ccccc1C(=O)O", "c1ccccc1", "Cc1ccccc1", "Oc1ccccc1"] * 5
+    one, two = activations(alike), activations(other)
+    assert one.shape == (20, 512) and frechet(one, one) == pytest.approx(0, abs=1e-4) and frechet(one, two) > 1

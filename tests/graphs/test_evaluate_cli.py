@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rdkit")
 pytest.importorskip("networkx")
+from rdkit import Chem
 
 from polyscore.cli.main import main
 from polyscore.cli.report import validate
@@ -64,12 +68,43 @@ def test_a_set_is_like_itself(files: tuple[Path, Path], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(PROTOCOLS))
-def test_a_protocol_reports_its_numbers_alone(files: tuple[Path, Path], tmp_path: Path, name: str) -> None:
+def test_a_protocol_reports_its_numbers_alone(
+    files: tuple[Path, Path], tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "fcd", None)  # as if it were not installed
     drawn, reference = map(str, files)
     metrics = evaluate(tmp_path, "molecules", drawn, "--reference", reference, "--protocol", name)
     assert metrics["protocol"] == {"name": name, "molecules": 8, "expected": PROTOCOLS[name].count}
     wanted = {score for score in PROTOCOLS[name].scores if not score.startswith("unique_at")}  # 8 are too few for those
+    assert "fcd" not in metrics and ("fcd" in wanted) == (name != "digress")
+    wanted -= {"fcd"}
     assert set(metrics) == wanted | {"protocol", "molecules", "rdkit"}
+
+
+def test_the_chemnet_distance_is_an_extra(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("molecules", str(files[0]), "--reference", str(files[1]))
+    monkeypatch.setitem(sys.modules, "fcd", None)
+    assert main(["evaluate", *words, "--fcd", "--resamples", "5"]) == 1
+    assert "pip install 'polyscore[fcd]'" in capsys.readouterr().err
+
+    def predictions(model: object, smiles: list[str], *args: object, **more: object) -> Any:
+        return np.array([[len(text), 2.0 * len(text)] for text in smiles])
+
+    monkeypatch.setitem(sys.modules, "fcd", types.SimpleNamespace(load_ref_model=object, get_predictions=predictions))
+    metrics = evaluate(tmp_path, *words, "--fcd")
+    drawn = [len(row["smiles"]) for row in rows_of(tmp_path, files) if row["smiles"]]
+    known = [len(Chem.CanonSmiles(text)) for text in REFERENCE.split()]
+    shift, spread = np.mean(drawn) - np.mean(known), np.std(drawn, ddof=1) - np.std(known, ddof=1)
+    assert metrics["fcd"] == {"value": pytest.approx(5 * (shift**2 + spread**2)), "n": 7, "ci95": None}
+    assert "fcd" in evaluate(tmp_path, *words, "--protocol", "gdss10k")
+
+
+def rows_of(tmp_path: Path, files: tuple[Path, Path]) -> list[dict[str, str]]:
+    evaluate(tmp_path, "molecules", str(files[0]), "--out", str(tmp_path / "rows.csv"))
+    with (tmp_path / "rows.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def test_graphs_are_scored_and_judged(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from polyscore.errors import InputError
 from polyscore.graphs.metrics import clustering_mmd, degree_mmd, generic_mmds, nspdk, nspdk_mmd, orbit_mmd, spectral_mmd
-from polyscore.graphs.metrics.orbits import orbit_counts
+from polyscore.graphs.metrics import orbits
+from polyscore.graphs.metrics.orbits import mean_orbit_counts, orbit_counts
 
 
 def random_graph(n: int, p: float, seed: int) -> Any:
@@ -48,6 +49,13 @@ def enumerated(adj: Any) -> Any:
 def test_orbits_are_those_of_enumeration(n: int, p: float, seed: int) -> None:
     adj = random_graph(n, p, seed)
     np.testing.assert_array_equal(orbit_counts(adj), enumerated(adj))
+
+
+@pytest.mark.parametrize("room", [1, 900, 2**21])
+def test_graphs_counted_together_have_the_means_of_each(room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orbits, "_ROOM", room)
+    graphs = [random_graph(n, p, n) for n, p in ((12, 0.3), (5, 1.0), (1, 0.0), (9, 0.6), (12, 0.0), (4, 1.0))]
+    np.testing.assert_array_equal(mean_orbit_counts(graphs), [orbit_counts(adj).mean(0) for adj in graphs])
 
 
 def slow_mmd(pair: Any, sigma: float, cost: float) -> float:
@@ -168,6 +176,6 @@ def test_numbering_of_nodes_and_python_hashes_do_not_matter() -> None:
     renamed = [labels[k] for k in order], [(int(place[i]), int(place[j]), label) for i, j, label in edges]
     assert nspdk([(labels, edges)]).column.tolist() == nspdk([renamed]).column.tolist()
     chain = [6, 6, 7], [(0, 1, 1), (1, 2, 2)]
-    assert nspdk([chain]).column[:3].tolist() == [42278051, 1454201863, 2275083172]  # the same in every process, on every machine
+    assert nspdk([chain]).column[:3].tolist() == [99939049848967, 227005148666203, 246556321445918]  # the same everywhere
     with pytest.raises(InputError, match="without nodes"):
         nspdk([((), ())])

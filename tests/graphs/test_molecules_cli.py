@@ -157,6 +157,47 @@ def test_steering_is_resumed_and_reported(model: Path, tmp_path: Path) -> None:
     assert [row["smiles"] for row in table(tmp_path / "plain")] != [row["smiles"] for row in rows]
 
 
+def numbers(out: Path, name: str) -> dict[str, Any]:
+    return {key.removeprefix(f"{name}_"): value for key, value in report_of(out)["metrics"].items() if key.startswith(f"{name}_")}
+
+
+def test_selection_keeps_the_best_of_each_island_whatever_the_batch(model: Path, tmp_path: Path) -> None:
+    words = ("-n", "5", "--no-pictures", "--resample", "qed", "--island", "4", "--resample-scale", "40", "--seed", "2")
+    assert molecules(model, tmp_path / "out", *words, "--batch-size", "8") == 0
+    assert molecules(model, tmp_path / "single", *words, "--batch-size", "1", "--compare", "0") == 0
+    rows, metrics = table(tmp_path / "out"), report_of(tmp_path / "out")["metrics"]
+    assert [row["smiles"] for row in table(tmp_path / "single")] == [row["smiles"] for row in rows]
+    assert not numbers(tmp_path / "single", "plain")
+    assert metrics["candidates"] == 20 and [(int(row["seed"]) - 2) // 4 for row in rows] == [0, 1, 2, 3, 4]
+    assert all(float(row["steered_property"]) == pytest.approx(float(row["qed"]), abs=1e-4) for row in rows)
+    # as many network calls go into the best of four plain molecules as into an island of four
+    steered, best, plain = (numbers(tmp_path / "out", name) for name in ("compared", "best_of_n", "plain"))
+    assert metrics["best_of_n"] == 4 and metrics["network_calls"] == report_of(tmp_path / "out")["nfe"] == 16
+    assert steered["aim"]["mean"] == pytest.approx(metrics["qed"]["mean"], abs=1e-3)
+    assert best["aim"]["mean"] > plain["aim"]["mean"] and best["aim"]["n"] == plain["aim"]["n"] == 5
+    assert {"qed", "validity_without_correction", "uniqueness", "internal_diversity"} <= set(plain)
+    before = table(tmp_path / "out")
+    (tmp_path / "out" / "shards-plain" / "shard-000000.safetensors").unlink()
+    assert molecules(model, tmp_path / "out", *words, "--batch-size", "8", "--resume") == 0
+    assert table(tmp_path / "out") == before and numbers(tmp_path / "out", "best_of_n") == best
+
+
+def test_a_regressor_can_be_the_aim_and_a_gradient_at_once(model: Path, tmp_path: Path) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        regressor = str(hub.save(tmp_path / "regressor", PropertyRegressor(7, 3, 2, 8)))
+    words = ("-n", "3", "--no-pictures", "--resample", regressor, "--island", "2")
+    both = (*words, "--steer", regressor, "--steer-away", "0.04")
+    assert molecules(model, tmp_path / "both", *both) == 0
+    metrics = report_of(tmp_path / "both")["metrics"]
+    assert metrics["best_of_n"] == 4 and 0 < metrics["compared_aim"]["mean"] < 1
+    assert molecules(model, tmp_path / "both", *words, "--steer", regressor, "--resume") == 2  # without --steer-away
+    lower = ("-n", "3", "--no-pictures", "--resample", "low-mw", "--island", "6", "--resample-scale", "1")
+    assert molecules(model, tmp_path / "low", *lower) == 0
+    found = [numbers(tmp_path / "low", name)["aim"]["mean"] for name in ("compared", "plain")]
+    assert found[1] < found[0] < 0  # weights with a minus sign
+
+
 def test_too_few_is_a_failure_that_says_so(model: Path, tmp_path: Path) -> None:
     assert molecules(model, tmp_path, "-n", "3", "--tries", "2", "--target", "qed>=0.99", "--no-pictures") == 1
     assert "0 of 3 molecules: 6 candidates met no more" in report_of(tmp_path)["items"][-1]["error"]
@@ -166,7 +207,7 @@ def test_too_few_is_a_failure_that_says_so(model: Path, tmp_path: Path) -> None:
     ("words", "message"),
     [
         (("--size", "9"), "sizes from 3 to 7"),
-        (("--size", "7-5"), "expected a number of atoms"),
+        (("--size", "7-5"), "expected a number of nodes"),
         (("--scaffold", "CCF"), "holds F; this model knows C N O"),
         (("--scaffold", "[C,N]CC"), "may be of several kinds"),
         (("--scaffold", "CCCCCCCC"), "has 8 atoms; expected at most 7"),
@@ -174,6 +215,9 @@ def test_too_few_is_a_failure_that_says_so(model: Path, tmp_path: Path) -> None:
         (("--target", "beauty>1"), "expected one of qed"),
         (("--sampler", "magic"), "expected one of pc, s4"),
         (("--reference", "nowhere.smi"), "nowhere.smi: cannot be read"),
+        (("--resample", "beauty"), "'beauty' is no property and no file; expected one of qed"),
+        (("--resample", "qed", "--resample-scale", "-1"), "expected 0 or more"),
+        (("--resample", "qed", "--sampler", "multistep"), "expected at least 1, 1 and 0, and a stepper"),
     ],
 )
 def test_wrong_words_are_refused_in_one_line(

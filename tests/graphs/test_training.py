@@ -17,9 +17,8 @@ from rdkit import Chem
 from polyscore.errors import ConfigError, InputError
 from polyscore.graphs import GraphDenoiser, GraphGenerator, Graphs, ScoreNetworkA, ScoreNetworks, ScoreNetworkX, graph_process
 from polyscore.graphs.chem import decode, outcome
-from polyscore.graphs.data import CommunityData, Molecules, SmilesData, quantise, read_table
+from polyscore.graphs.data import Molecules, SmilesData, read_table
 from polyscore.graphs.training import CategoricalTraining, GraphTraining
-from polyscore.graphs.transformer_training import transformer_generator
 from polyscore.processes import VE
 from polyscore.training import Stratified, Uniform
 from polyscore.training.optimiser import AdamW
@@ -131,26 +130,3 @@ def test_models_and_data_that_do_not_fit_are_told(tmp_path: Path) -> None:
         trainer.fit(training, datamodule=data)
     with pytest.raises(ConfigError, match="expected a CategoricalDenoiser"):
         CategoricalTraining(small())
-
-
-@pytest.mark.parametrize("name", ["qm9", "community_small"])
-def test_the_other_configurations_build(name: str, repository: Path, tmp_path: Path) -> None:
-    from polyscore.training.engine import assemble
-
-    run = assemble([repository / "configs" / "graphs" / f"{name}.yaml"], folder=tmp_path)
-    assert isinstance(run.module, CategoricalTraining)
-    if name == "community_small":
-        assert isinstance(run.data, CommunityData)
-        graphs = quantise(transformer_generator(run.data.facts, width=8, heads=2, layers=1).sample(2, steps=2))
-        assert all(len(graph) <= 20 and set(graph.ravel()) <= {0, 1} for graph in graphs)
-
-
-def test_the_shipped_configuration_builds(repository: Path, tmp_path: Path) -> None:
-    from polyscore.training.engine import assemble
-
-    file = repository / "configs" / "graphs" / "gdss_qm9.yaml"
-    run = assemble([file], folder=tmp_path, overrides=[f"--data.init_args.path={tmp_path / 'all.smi'}"])
-    assert isinstance(run.module, GraphTraining)
-    assert sum(p.numel() for p in run.module.parameters()) == 8564 + 23825
-    graphs = run.module.model.sample(2, steps=2)  # type: ignore[operator]
-    assert graphs.adj.equal(graphs.adj.mT) and graphs.sizes[0] <= 9

@@ -10,6 +10,7 @@ from polyscore.errors import ConfigError, InputError
 from polyscore.graphs import CategoricalDenoiser, GraphTransformer, graph_process
 from polyscore.graphs.batch import mask_of
 from polyscore.graphs.data.facts import Facts
+from polyscore.graphs.networks.pairs import Pairs
 from polyscore.graphs.training import category_losses
 from polyscore.graphs.transformer_training import transformer_generator
 from polyscore.processes import Cosine
@@ -18,10 +19,10 @@ from polyscore.state import Given
 LEVELS = (0.0, 1.0, 2.0, 3.0)
 
 
-def stirred(facts: Facts, seed: int = 0) -> CategoricalDenoiser:
+def stirred(facts: Facts, seed: int = 0, walks: int = 0) -> CategoricalDenoiser:
     """A denoiser whose network is not 0, in float64."""
     generator = torch.Generator().manual_seed(seed)
-    made = transformer_generator(facts, width=16, pair_width=8, heads=2, layers=2).denoiser.double()
+    made = transformer_generator(facts, width=16, pair_width=8, heads=2, layers=2, walks=walks).denoiser.double()
     with torch.no_grad():
         for p in made.parameters():
             p.copy_(torch.randn(p.shape, generator=generator, dtype=torch.float64) * (0.5 if p.ndim < 2 else p.shape[-1] ** -0.5))
@@ -40,8 +41,9 @@ def noisy(b: int, n: int, f: int, mask: Tensor, seed: int = 1) -> dict[str, Tens
 FACTS = Facts((0, 0, 0, 1, 1, 1, 1), (6, 7, 8))
 
 
-def test_permuting_nodes_permutes_what_comes_out() -> None:
-    denoiser, mask = stirred(FACTS), torch.ones(2, 6, dtype=torch.float64)
+@pytest.mark.parametrize("walks", [0, 3])
+def test_permuting_nodes_permutes_what_comes_out(walks: int) -> None:
+    denoiser, mask = stirred(FACTS, walks=walks), torch.ones(2, 6, dtype=torch.float64)
     state, order = noisy(2, 6, 3, mask), torch.tensor([3, 0, 5, 1, 4, 2])
     out = denoiser(state, 0.5, Given(mask=mask)).x0
     turned = {"x": state["x"][:, order], "adj": state["adj"][:, order][:, :, order]}
@@ -52,8 +54,9 @@ def test_permuting_nodes_permutes_what_comes_out() -> None:
     assert out["x"].std(1).min() > 1e-3  # nodes differ: the equalities above are not those of a constant
 
 
-def test_a_graph_depends_neither_on_its_padding_nor_on_its_batch_nor_on_what_lies_there() -> None:
-    denoiser, mask = stirred(FACTS), mask_of([6, 4], 6).double()
+@pytest.mark.parametrize("walks", [0, 3])
+def test_a_graph_depends_neither_on_its_padding_nor_on_its_batch_nor_on_what_lies_there(walks: int) -> None:
+    denoiser, mask = stirred(FACTS, walks=walks), mask_of([6, 4], 6).double()
     state = noisy(2, 6, 3, mask)
     out = denoiser(state, 0.4, Given(mask=mask)).x0
     dirty = {"x": state["x"] + 7 * (1 - mask.unsqueeze(-1)), "adj": state["adj"].clone()}
@@ -66,6 +69,23 @@ def test_a_graph_depends_neither_on_its_padding_nor_on_its_batch_nor_on_what_lie
         torch.testing.assert_close(found["x"], out["x"][rows, :n], rtol=0, atol=1e-12)
         torch.testing.assert_close(found["adj"], out["adj"][rows, :n, :n], rtol=0, atol=1e-12)
     assert not out["x"][1, 4:].any() and not out["adj"][1, 4:].any() and not out["adj"][1, :, 4:].any()
+
+
+@pytest.mark.parametrize(("walks", "told_apart"), [(0, False), (3, True)])
+def test_walks_tell_a_ring_from_two_triangles(walks: int, told_apart: bool) -> None:
+    # All nodes look alike in both, and see as many edges: attention and sums over neighbours cannot tell.
+    table, ring = Pairs.of(6, torch.device("cpu")), torch.zeros(2, 6, 6, dtype=torch.float64)
+    for graph, edges in enumerate((((0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 0)), ((0, 1), (1, 2), (2, 0), (3, 4), (4, 5), (5, 3)))):
+        for i, j in edges:
+            ring[graph, i, j] = ring[graph, j, i] = 1.0
+    torch.manual_seed(0)
+    network = GraphTransformer(1, 1, 1, nodes_out=1, pairs_out=1, width=16, pair_width=8, heads=2, layers=2, walks=walks).double()
+    for p in network.parameters():
+        torch.nn.init.normal_(p, std=0.5)
+    ones = torch.ones(2, 6, dtype=torch.float64)
+    nodes, _ = network(ones.unsqueeze(-1), table.read(ring).unsqueeze(-1), ones[:, :1], ones)
+    assert ((nodes[0] - nodes[1]).abs().max() > 1e-6) == told_apart
+    assert (nodes - nodes[:, :1]).abs().max() < 1e-12
 
 
 def test_a_network_of_zeros_is_bayes_of_each_entry_by_itself() -> None:

@@ -80,9 +80,13 @@ class AudioPage:
         name = str(item["input"])
         head = f"<h2>{html.escape(name)}</h2>"
         if item["status"] != "done":
-            return f"<section>{head}<p class='{item['status']}'>{item['status']}: {html.escape(str(item['error']))}</p></section>"
-        spent = item["seconds"] / max(item["audio_seconds"], 1e-9)
-        what = f"{item['audio_seconds']:.1f} s, {item['sample_rate']} Hz, {item['channels']} channels; {spent:.2f} s a second"
+            reason = html.escape(str(item["error"]).removeprefix(f"{name}: "))
+            return f"<section>{head}<p class='{item['status']}'>{item['status']}: {reason}</p></section>"
+        seconds = item["audio_seconds"]
+        speed = f"; {item['seconds'] / seconds:.2f} s a second" if seconds >= 1 else ""
+        what = f"{seconds:.3g} s, {item['sample_rate']} Hz, {item['channels']} channels{speed}"
+        if "missing_samples" in item:
+            what += f"; cut off, {item['missing_samples']} samples are missing"
         doubt = f"; mean doubt of {item['samples']} draws {item['mean_doubt']:.2f}" if "samples" in item else ""
         output = html.escape(str(item["output"]))
         return f"<section>{head}<p>{what}{doubt} -&gt; {output}</p>{self._parts.get(name, '')}</section>"

@@ -1,8 +1,8 @@
-"""``polyscore data record|inspect PATH``: demonstrations of an environment's expert, and what a data set holds.
+"""``polyscore data record|inspect|convert PATH``: demonstrations of an environment's expert, and what a data set holds.
 
 ``record`` writes a ``.npz`` that ``polyscore fit`` reads; ``inspect`` shows any set that polyscore reads: lengths, ranges, means
 and deviations (which are the scaling a policy would get), features that never change, histograms of the actions, and how well an
-action can be told from the one before it.
+action can be told from the one before it. ``convert`` writes any of them as a LeRobot data set (a folder), or as a ``.npz``.
 """
 
 from __future__ import annotations
@@ -19,22 +19,32 @@ from polyscore.errors import InputError
 
 __all__ = ["HELP", "add_arguments", "run"]
 
-HELP = "record demonstrations of a robot environment's expert, or show what a data set holds"
+HELP = "record demonstrations of a robot environment's expert; show or convert a data set"
 
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to do, with which file, and how to record."""
-    parser.add_argument("action", choices=("record", "inspect"), help="record: make demonstrations; inspect: show what is there")
-    parser.add_argument("path", nargs="?", type=Path, metavar="PATH", help="inspect: a recording, or a folder of a known format")
+    parser.add_argument(
+        "action",
+        choices=("record", "inspect", "convert"),
+        help="record: make demonstrations; inspect: show what is there; convert: write a LeRobot data set",
+    )
+    parser.add_argument(
+        "path",
+        nargs="?",
+        type=Path,
+        metavar="PATH",
+        help="inspect, convert: a recording, or a set of play-to-policy, LeRobot, diffusion policy, robomimic or Minari",
+    )
     flags.add(
         parser,
         "out",
         "seed",
         "report",
         "quiet",
-        out={"metavar": "FILE.npz", "help": "record: where the demonstrations go"},
+        out={"metavar": "FILE.npz|DIR", "help": "where the demonstrations go; convert: a folder for LeRobot, or a .npz"},
         seed={"help": "record: seed of the first episode, the next has the next (default: 0)"},
     )
     parser.add_argument("--env", choices=("push",), default="push", help="record: the environment (default: push)")
@@ -52,15 +62,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="METRES",
         help="record: how near the expert comes to its way points (default: twice the noise, at least 0.002)",
     )
+    parser.add_argument(
+        "--keys", nargs="+", metavar="NAME", help="inspect, convert: what makes an observation (default: all that are vectors)"
+    )
+    parser.add_argument("--fps", type=flags.finite, metavar="N", help="convert: frames a second (default: the data's, or 10)")
+    parser.add_argument("--task", default="", metavar="TEXT", help="convert: what the demonstrations show, in words")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Record, or inspect."""
+    """Record, inspect, or convert."""
     with Report("data", args) as report:
-        if args.action == "record":
-            _record(args, report)
-        else:
-            _inspect(args, report)
+        match args.action:
+            case "record":
+                _record(args, report)
+            case "inspect":
+                _inspect(args, report)
+            case _:
+                _convert(args, report)
     return report.exit_code
 
 
@@ -97,8 +115,27 @@ def _inspect(args: argparse.Namespace, report: Report) -> None:
     from polyscore.robots.data.readers import read
 
     with report.item(args.path):
-        report.metrics = inspect(read(args.path))
+        report.metrics = inspect(read(args.path, args.keys))
         say(_shown(report.metrics), quiet=args.quiet)
+
+
+def _convert(args: argparse.Namespace, report: Report) -> None:
+    if args.path is None or args.out is None:
+        raise InputError(f"data convert: from {args.path} to {args.out}; give a data set, and --out DIR (LeRobot) or FILE.npz")
+    from polyscore.robots.data import lerobot_writer, recordings
+    from polyscore.robots.data.inspection import inspect
+    from polyscore.robots.data.readers import read
+
+    with report.item(args.path, args.out):
+        data = read(args.path, args.keys)
+        if args.out.suffix == ".npz":
+            recordings.write(args.out, data)
+        else:
+            known = data.about
+            fps = args.fps if args.fps is not None else known.get("fps") or 10.0
+            lerobot_writer.write(args.out, data, fps=fps, task=args.task, robot=str(known.get("robot", "")))
+        report.metrics = inspect(data)
+        say(f"{args.out}: {len(data)} episodes, {len(data.observations)} frames", quiet=args.quiet)
 
 
 def _shown(found: dict[str, Any]) -> str:

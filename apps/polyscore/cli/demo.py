@@ -1,6 +1,6 @@
-"""``polyscore demo [IN]``: a noisy recording made clean, its spectrograms, and a grid of sampled digits, in one folder.
+"""``polyscore demo [IN]``: what the shipped models do, in one folder: a recording made clean, digits, a robot, molecules.
 
-It says the commands that do the same.
+It says the commands that do the same. A domain adds its part as one function ``(report, args)`` in ``PARTS``.
 """
 
 from __future__ import annotations
@@ -9,25 +9,28 @@ import argparse
 import json
 import shlex
 import tempfile
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from polyscore.cli import enhance, flags
+from polyscore.cli import demo_robots, enhance, flags, molecules
 from polyscore.cli.console import say
 from polyscore.cli.report import Item, Report
 
-__all__ = ["HELP", "add_arguments", "run"]
+__all__ = ["HELP", "PARTS", "add_arguments", "run"]
 
 _DIGITS = 80
+_MOLECULES = 24
 
-HELP = "enhance a noisy recording (yours, or one that ships), draw it before and after, and sample digits"
+HELP = "enhance a noisy recording (yours, or one that ships), draw it before and after, sample digits and molecules, film a robot"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A recording of the user's own, and where the files go."""
     parser.add_argument("input", nargs="?", type=Path, metavar="IN", help="a noisy recording (default: one that ships)")
     flags.add(parser, "out", "seed", "device", "threads", "report", "quiet", out={"default": Path("demo_output")})
+    demo_robots.add_arguments(parser)
     parser.set_defaults(model="speech-16k")
 
 
@@ -40,19 +43,58 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{args.input}: no such file; expected a recording (wav, flac, ogg or mp3)")
     with Report("demo", args) as report:
         report.device = str(flags.device(args.device))
-        shipped = args.input is None
-        noisy = _unpack(args.out, "noisy") if shipped else args.input
-        enhanced = args.out / f"enhanced{noisy.suffix}"
-        _enhance(report, args, noisy, enhanced)
-        if report.exit_code == 0:
-            with report.item(noisy, args.out / "spectrograms.png") as item:
-                _draw(noisy, enhanced, item)
-        if shipped and report.exit_code == 0:
-            report.metrics = _scores(enhanced, noisy)
-        with report.item("digits", args.out / "digits.png") as item:
-            _sample(args, item)
+        for part in PARTS:
+            part(report, args)
         say(_summary(report), quiet=args.quiet)
     return report.exit_code
+
+
+def _speech(report: Report, args: argparse.Namespace) -> None:
+    """A recording before and after, and its spectrograms."""
+    shipped = args.input is None
+    noisy = _unpack(args.out, "noisy") if shipped else args.input
+    enhanced = args.out / f"enhanced{noisy.suffix}"
+    _enhance(report, args, noisy, enhanced)
+    if report.exit_code == 0:
+        with report.item(noisy, args.out / "spectrograms.png") as item:
+            _draw(noisy, enhanced, item)
+    if shipped and report.exit_code == 0:
+        report.metrics = _scores(enhanced, noisy)
+
+
+def _digits(report: Report, args: argparse.Namespace) -> None:
+    """The picture that `polyscore sample` writes."""
+    with report.item("digits", args.out / "digits.png") as item:
+        _sample(args, item)
+
+
+def _molecules(report: Report, args: argparse.Namespace) -> None:
+    """The page, table and pictures that `polyscore molecules` writes; those of an earlier run are replaced."""
+    folder = args.out / "molecules"
+    words = ["--model", "qm9", "-n", str(_MOLECULES), "--seed", str(args.seed)]
+    say(f"$ polyscore molecules {shlex.join([*words, '--out', str(folder)])}", quiet=args.quiet)
+    with report.item("qm9", folder / "report.html") as item:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=args.out) as place:
+            made = Path(place) / "molecules"
+            content = _verb(molecules, [*words, "--out", str(made)], args, made / "report.json")
+            for path in sorted(made.iterdir()):
+                if path.is_file():
+                    path.replace(folder / path.name)
+        item["count"] = content["metrics"]["molecules"]
+
+
+PARTS: Sequence[Callable[[Report, argparse.Namespace], None]] = (_speech, _digits, demo_robots.run, _molecules)
+
+
+def _verb(verb: Any, words: Sequence[str], args: argparse.Namespace, report: Path) -> dict[str, Any]:
+    """Run a verb with these words; its report."""
+    parser = argparse.ArgumentParser(prog="polyscore")
+    verb.add_arguments(parser)
+    more = ["--device", args.device, "--threads", str(args.threads), "--report", str(report), "--quiet"]
+    verb.run(parser.parse_args([*words, *more], argparse.Namespace(debug=args.debug)))
+    content: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+    return content
 
 
 def _unpack(out: Path, name: str) -> Path:
@@ -70,23 +112,15 @@ def _enhance(report: Report, args: argparse.Namespace, noisy: Path, enhanced: Pa
     """Run the verb `enhance`, and take over the items of its report."""
     words = [str(noisy), "--out", str(enhanced), "--model", args.model, "--seed", str(args.seed)]
     say(f"$ polyscore enhance {shlex.join(words)}", quiet=args.quiet)
-    parser = argparse.ArgumentParser(prog="polyscore enhance")
-    enhance.add_arguments(parser)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "report.json"
-        more = ["--device", args.device, "--threads", str(args.threads), "--report", str(path), "--quiet"]
-        parsed = parser.parse_args([*words, *more], argparse.Namespace(debug=args.debug))
-        with report.item(noisy, enhanced) as item:
-            enhance.run(parsed)
-        if item["status"] == "done":
-            content = json.loads(path.read_text(encoding="utf-8"))
-            report.nfe = content["nfe"]
-            report.items.pop()
-            report.items += [Item(part) for part in content["items"]]
+    with tempfile.TemporaryDirectory() as folder, report.item(noisy, enhanced) as item:
+        content = _verb(enhance, words, args, Path(folder) / "report.json")
+    if item["status"] == "done":
+        report.nfe = content["nfe"]
+        report.items.pop()
+        report.items += [Item(part) for part in content["items"]]
 
 
 def _sample(args: argparse.Namespace, item: Item) -> None:
-    """The picture that `polyscore sample` writes."""
     from polyscore.cli.samplers import make
     from polyscore.images import ImageGenerator
     from polyscore.pictures import grid, pixels, write_png

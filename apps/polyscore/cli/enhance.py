@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyscore.cli import flags
 from polyscore.cli.console import say, track
-from polyscore.cli.enhance_jobs import PIPE, Job, jobs_of
-from polyscore.cli.report import Item, Report
+from polyscore.cli.enhance_files import Files, announce
+from polyscore.cli.enhance_jobs import PIPE, jobs_of
+from polyscore.cli.report import Report
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from polyscore.audio.io import AudioFormat
-    from polyscore.audio.pipeline import SpeechEnhancer
+    from polyscore.audio.methods import Method
     from polyscore.cli.audio_page import AudioPage
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -52,9 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "help": "how long a diffusion model may take: fast, balanced, or paper, the published settings "
             "(default: balanced; a predictor makes one call whatever is chosen)",
         },
-        batch_size={"help": "windows of a long recording at a time (default: 1)"},
+        batch_size={
+            "type": _batch,
+            "default": "auto",
+            "help": "windows, of one recording or several, in a network call (default: auto; 1 on a CPU, else what fits)",
+        },
     )
-    parser.add_argument("--snr", type=flags.finite, default=0.5, help="of the Langevin steps of pc and langevin (default: 0.5)")
+    parser.add_argument("--snr", type=flags.finite, help="of the Langevin steps of pc and langevin (default: the model's)")
     parser.add_argument(
         "--corrector-steps", metavar="N", type=flags.whole(1), default=1, help="Langevin steps before each step (default: 1)"
     )
@@ -89,7 +90,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--chunk",
         metavar="SECONDS",
         type=_seconds,
-        help="length of the windows of a long recording (default: the model's, or less if little memory is free)",
+        default="auto",
+        help="length of the windows of a long recording (default: auto; the model's, or less if little memory is free)",
+    )
+    parser.add_argument(
+        "--seams",
+        choices=("context", "blend"),
+        default="context",
+        help="how windows of a diffusion model are joined: each sampled with context that is discarded, or all in one state and "
+        "joined at every step (default: context)",
     )
     parser.add_argument("--dry-run", action="store_true", help="list what would be read and written, and write nothing")
     parser.add_argument("--skip-existing", action="store_true", help="leave outputs that are already there as they are")
@@ -114,23 +123,34 @@ def run(args: argparse.Namespace) -> int:
         enhancer = SpeechEnhancer.from_pretrained(args.model, weights=args.weights, device=device)
         langevin = {"snr": args.snr, "corrector_steps": args.corrector_steps}
         method = enhancer.method(preset=args.preset, steps=args.steps, sampler=args.sampler, **langevin)
-        if args.samples > 1 and method.sampler is None:
-            from polyscore.errors import InputError
-
-            raise InputError(f"--samples {args.samples}: {args.model} has one answer ({method}); leave it out")
+        _check(args, method)
         report.device, report.nfe = str(device), method.nfe if method.nfe is None else method.nfe * args.samples
-        window = enhancer.window(args.chunk)
-        say(f"{args.model} on {device}: {method}; windows of {window:g} s", quiet=args.quiet)
+        files = Files(args, enhancer, method, page=page, report=report)
+        how = f"windows of {enhancer.window(args.chunk):g} s" + (f", {files.size} at a time" if files.size > 1 else "")
+        say(f"{args.model} on {device}: {method}; {how}", quiet=args.quiet)
         for job in track(jobs, "enhancing", total=len(jobs), quiet=args.quiet):
-            with report.item(job.source, job.target) as item:
-                if args.dry_run:
-                    _announce(job, args, item)
-                else:
-                    _enhance(job, args, enhancer, item, page)
+            if args.dry_run:
+                with report.item(job.source, job.target) as item:
+                    announce(job, args, item)
+            else:
+                files.take(job)
+        files.finish()
         say(_summary(report, args.out), quiet=args.quiet)
     if page is not None:
         page.write(report.as_dict(), str(method))
     return report.exit_code
+
+
+def _check(args: argparse.Namespace, method: Method) -> None:
+    """Refuse what the model's method has no use for, before a file is read."""
+    if method.sampler is not None:
+        return
+    from polyscore.errors import InputError
+
+    if args.samples > 1:
+        raise InputError(f"--samples {args.samples}: {args.model} has one answer ({method}); leave it out")
+    if args.seams == "blend":
+        raise InputError(f"--seams blend: {args.model} makes no steps ({method}); leave it out")
 
 
 def _page(args: argparse.Namespace) -> AudioPage | None:
@@ -142,97 +162,6 @@ def _page(args: argparse.Namespace) -> AudioPage | None:
     page = AudioPage(args.report)
     args.report = None
     return page
-
-
-def _announce(job: Job, args: argparse.Namespace, item: Item) -> None:
-    """What would be done, without doing it."""
-    from polyscore.audio import io
-    from polyscore.errors import InputError
-
-    if job.target is None:
-        raise InputError(job.error or f"{job.source}: cannot be enhanced")
-    if job.source == PIPE:
-        item.skip("dry run")
-        say(f"standard input -> {job.target}", quiet=args.quiet)
-        return
-    form, frames = io.probe(job.source)
-    item.update(audio_seconds=frames / form.rate, sample_rate=form.rate, channels=form.channels)
-    there = job.target != PIPE and job.target.exists()
-    fate = (" (is there and stays)" if args.skip_existing else " (replaces what is there)") if there else ""
-    item.skip("dry run")
-    what = f"{frames / form.rate:.1f} s, {form.rate} Hz, {form.channels} channels, {form.container} {form.subtype}"
-    say(f"{job.source} ({what}) -> {job.target}{fate}", quiet=args.quiet)
-
-
-def _enhance(job: Job, args: argparse.Namespace, enhancer: SpeechEnhancer, item: Item, page: AudioPage | None) -> None:
-    from polyscore.audio.frame_noise import mix_seed
-    from polyscore.errors import InputError
-
-    if job.target is None:
-        raise InputError(job.error or f"{job.source}: cannot be enhanced")
-    if args.skip_existing and job.target != PIPE and job.target.exists():
-        item.skip("the output is already there")
-        return
-    wave, form = _read(job.source)
-    item.update(audio_seconds=wave.shape[-1] / form.rate, sample_rate=form.rate, channels=form.channels)
-    wave, form = _channels(wave, form, args.channels)
-    draws = enhancer.draws(
-        wave,
-        form.rate,
-        args.samples,
-        seed=mix_seed(args.seed, job.source.name),
-        preset=args.preset,
-        steps=args.steps,
-        sampler=args.sampler,
-        snr=args.snr,
-        corrector_steps=args.corrector_steps,
-        mix=args.mix,
-        high_band=args.high_band,
-        chunk=args.chunk,
-        batch_size=args.batch_size,
-    )
-    doubt = None
-    if args.samples > 1:
-        from polyscore.audio.posterior import summarise
-
-        posterior = summarise(draws, form.rate)
-        clean, doubt = posterior.mean, posterior.doubt
-        item.update(samples=args.samples, mean_doubt=float(doubt.mean()))
-    else:
-        clean = next(draws)
-    _write(job, clean, form)
-    if (args.plot or doubt is not None) and job.target != PIPE:
-        from polyscore.audio.spectrogram_plot import draw_before_after
-
-        draw_before_after(job.target.with_name(job.target.name + ".png"), wave, clean, form.rate, doubt=doubt)
-    if page is not None:
-        page.add(str(job.source), wave, clean, form.rate, doubt=doubt)
-
-
-def _read(source: Path) -> tuple[Tensor, AudioFormat]:
-    from polyscore.audio import io
-
-    return io.decode(sys.stdin.buffer.read(), "standard input") if source == PIPE else io.read(source)
-
-
-def _write(job: Job, clean: Tensor, form: AudioFormat) -> None:
-    from polyscore.audio import io
-
-    if job.target is None or job.target == PIPE:
-        sys.stdout.buffer.write(io.encode(clean, form, "standard output"))
-        sys.stdout.buffer.flush()
-        return
-    same_name = job.target.suffix.lower() == job.source.suffix.lower()
-    io.write(job.target, clean, form if same_name else io.format_for(job.target, form))
-
-
-def _channels(wave: Tensor, form: AudioFormat, choice: str) -> tuple[Tensor, AudioFormat]:
-    """The channels to enhance and to write: each, their mean, or the first."""
-    from dataclasses import replace
-
-    if choice == "each":
-        return wave, form
-    return (wave.mean(0, keepdim=True) if choice == "mono" else wave[:1]), replace(form, channels=1)
 
 
 def _summary(report: Report, out: Path) -> str:
@@ -254,8 +183,14 @@ def _share(text: str) -> float:
     return value
 
 
-def _seconds(text: str) -> float:
+def _seconds(text: str) -> float | str:
+    if text == "auto":
+        return text
     value = flags.finite(text)
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text} s is no length; expected more than 0")
     return value
+
+
+def _batch(text: str) -> int | str:
+    return text if text == "auto" else flags.whole(1)(text)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from polyscore.cli import flags
 from polyscore.cli.console import say, table
 from polyscore.cli.report import Report, mean, share
+from polyscore.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from polyscore.graphs.chem import Outcome
@@ -28,6 +29,8 @@ _NAMES = ("gdss10k", "digress", "moses25k")
 _MEASURED = ("qed", "logp", "sa", "mw", "tpsa", "largest_ring")
 _ALERTS = ("pains", "brenk")
 _RINGS = (3, 4, 5, 6, 7, 8)
+_MORE = "a --reference or more molecules"
+_NEEDS = {"fcd": "a --reference, and pip install 'polyscore[fcd]'"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--train", type=Path, metavar="FILE.smi", help="molecules that are not novel (default: the reference)")
     parser.add_argument(
         "--protocol", choices=_NAMES, help="report only what this paper does, of as many molecules (default: everything, of all)"
+    )
+    parser.add_argument(
+        "--fcd", action="store_true", help="also the Frechet ChemNet distance to the reference (pip install 'polyscore[fcd]')"
     )
     parser.add_argument("--resamples", type=flags.whole(1), default=500, metavar="N", help="of the bootstrap (default: 500)")
     flags.add(
@@ -71,10 +77,11 @@ def run(args: argparse.Namespace) -> int:
         mols = [found.fragment for found in outcomes if found.fragment is not None]
         if mols and reference:
             metrics |= _compared(mols, reference, args)
+            metrics |= _fcd([found.smiles for found in outcomes if found.fragment is not None], reference, args, protocol)
         if protocol:
             absent = [name for name in protocol.scores if name not in metrics]
             for name in absent:
-                say(f"{args.protocol} asks for {name}, which needs a --reference or more molecules", quiet=args.quiet)
+                say(f"{args.protocol} asks for {name}, which needs {_NEEDS.get(name, _MORE)}", quiet=args.quiet)
             metrics = {name: metrics[name] for name in protocol.scores if name in metrics}
             metrics["protocol"] = {"name": args.protocol, "molecules": len(texts), "expected": protocol.count}
             if len(texts) < protocol.count:
@@ -91,14 +98,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _alone(texts: Sequence[str], outcomes: Sequence[Outcome], args: argparse.Namespace) -> dict[str, Any]:
     """What needs no reference."""
-    from rdkit import Chem, rdBase
-
     from polyscore.graphs.chem.comparison import Similarities, ring_sizes
     from polyscore.graphs.chem.properties import alerts
+    from polyscore.graphs.chem.reading import read_mol
 
     n = len(outcomes)
-    with rdBase.BlockLogs():
-        sanitized = sum(Chem.MolFromSmiles(text) is not None for text in texts)
+    sanitized = sum(read_mol(text) is not None for text in texts)
     metrics: dict[str, Any] = {
         "validity_without_correction": share(sum(o.valid for o in outcomes), n),
         "validity": share(sum(o.fragment is not None for o in outcomes), n),
@@ -133,7 +138,15 @@ def _novelty(outcomes: Sequence[Outcome], train: set[str]) -> dict[str, Any]:
 
 def _compared(mols: Sequence[Any], reference: Reference, args: argparse.Namespace) -> dict[str, Any]:
     """Scores against the reference set."""
-    from polyscore.graphs.chem.comparison import Similarities, nearest_similarity, scaffold, scaffold_similarity, wasserstein
+    from polyscore.graphs.chem.comparison import (
+        Similarities,
+        fragments,
+        nearest_similarity,
+        parts_similarity,
+        scaffold,
+        scaffold_similarity,
+        wasserstein,
+    )
     from polyscore.graphs.chem.scores import kernel_features
     from polyscore.graphs.metrics import nspdk_mmd, nspdk_resampled
 
@@ -148,8 +161,26 @@ def _compared(mols: Sequence[Any], reference: Reference, args: argparse.Namespac
     cores, known = [scaffold(mol) for mol in mols], [scaffold(mol) for mol in reference.mols]
     if any(cores) and any(known):
         metrics["scaffold_similarity"] = _estimate(scaffold_similarity(cores, known, w), n)
+    parts = [fragments(mol) for mol in mols]
+    metrics["fragment_similarity"] = _estimate(parts_similarity(parts, [fragments(mol) for mol in reference.mols], w), n)
     own, theirs = _properties(mols), _properties(reference.mols)
     return metrics | {f"wasserstein_{name}": _estimate(wasserstein(own[name], theirs[name], w), n) for name in _MEASURED}
+
+
+def _fcd(smiles: Sequence[str], reference: Reference, args: argparse.Namespace, protocol: Any) -> dict[str, Any]:
+    """The Frechet ChemNet distance where it is asked for; a protocol goes on without the package, `--fcd` does not."""
+    from polyscore.graphs.chem.chemnet import activations, frechet
+
+    wanted = args.fcd or (protocol is not None and "fcd" in protocol.scores)
+    if not wanted or min(len(smiles), len(reference.mols)) < 2:
+        return {}
+    try:
+        value = frechet(activations(smiles), activations(reference.texts))
+    except MissingExtraError:
+        if args.fcd:
+            raise
+        return {}
+    return {"fcd": {"value": value, "n": len(smiles), "ci95": None}}
 
 
 def _weights(n: int, args: argparse.Namespace) -> Any:

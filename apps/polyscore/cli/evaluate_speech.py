@@ -1,40 +1,48 @@
 """``polyscore evaluate speech --clean DIR --enhanced DIR [--noisy DIR]``: the field's own scores of what a model made.
 
-Files are paired by their path below each folder, without the ending. Each score is given per file (``--out``, a CSV), and as
-mean, standard deviation and bootstrap interval (``--report``). With ``--noisy`` the scores of the unprocessed files stand
-beside them, and how many files got better.
+Files are paired by their path below each folder, without the ending; a name without partner fails, and so does a file that cannot
+be scored, and the others are done. Each score is given per file (``--out``, a CSV), and as mean, standard deviation and bootstrap
+interval (``--report``). With ``--noisy`` the scores of the unprocessed files stand beside them, and how many files got better.
+Without ``--clean`` there are the scores that need no reference (``--dnsmos``).
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Callable, Mapping, Sequence
+import functools
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from polyscore.cli import flags
 from polyscore.cli.console import say, table, track
 from polyscore.cli.report import Item, Report, mean, share
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from polyscore.audio.metrics.scores import Scorer
 
 __all__ = ["HELP", "add_arguments", "run", "pair", "METRICS"]
 
-HELP = "score enhanced speech against its clean reference (SI-SDR, STOI, ESTOI, PESQ, log-spectral distance)"
+HELP = "score enhanced speech against its clean reference (SI-SDR, STOI, ESTOI, PESQ, DNSMOS, distances of spectra)"
 
-METRICS = ("si_sdr", "stoi", "estoi", "pesq", "lsd")
-_UNITS = {"si_sdr": "dB", "lsd": "dB"}
-_LOWER_IS_BETTER = frozenset({"lsd"})
-_PESQ_RATE = 16000
+METRICS = ("si_sdr", "si_sir", "si_sar", "stoi", "estoi", "pesq", "pesq_nb", "lsd", "log_mel")
 
-Score = Callable[["Tensor", "Tensor", int], "Tensor"]
+
+class _Result(NamedTuple):
+    """What became of one recording."""
+
+    fields: dict[str, Any]
+    error: Exception | None
+    seconds: float
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The folders, and where the scores go."""
-    parser.add_argument("--clean", required=True, type=Path, metavar="DIR", help="the clean references")
+    """The folders, the scores, and where they go."""
+    parser.add_argument(
+        "--clean", type=Path, metavar="DIR", help="the clean references (without them there are the scores of --dnsmos)"
+    )
     parser.add_argument("--enhanced", required=True, type=Path, metavar="DIR", help="what a model made of the noisy files")
     parser.add_argument("--noisy", type=Path, metavar="DIR", help="the noisy files, to score what was gained")
     parser.add_argument(
@@ -42,7 +50,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         choices=METRICS,
         metavar="NAME",
-        help=f"of {', '.join(METRICS)} (default: all that the installed packages compute)",
+        help=f"of {', '.join(METRICS)} (default: all that the installed packages compute, without pesq_nb; si_sir and si_sar "
+        "need --noisy)",
+    )
+    parser.add_argument(
+        "--dnsmos",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE.onnx",
+        help="score without a reference too: sig_bak_ovr.onnx (P.835) and model_v8.onnx (P.808) of microsoft/DNS-Challenge",
+    )
+    parser.add_argument(
+        "--jobs", type=flags.whole(1), default=1, metavar="N", help="score N files at a time, each in a process (default: 1)"
     )
     flags.add(
         parser,
@@ -59,16 +79,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score every pair; files without a partner fail, the others are done."""
     flags.threads(args.threads)
-    scores = _scores(args.metrics)
-    folders = {"clean": args.clean, "enhanced": args.enhanced} | ({"noisy": args.noisy} if args.noisy else {})
     with Report("evaluate", args) as report:
         report.device = "cpu"
+        scorer = _scorer(args)
+        folders = {role: folder for role in ("clean", "enhanced", "noisy") if (folder := getattr(args, role)) is not None}
         pairs = pair(folders)
-        for name, files in track(pairs.items(), "scoring", total=len(pairs), quiet=args.quiet):
+        work = functools.partial(_measure, scorer, folders)
+        results = _results(work, list(pairs.items()), args)
+        for (name, files), result in zip(
+            track(pairs.items(), "scoring", total=len(pairs), quiet=args.quiet), results, strict=True
+        ):
             with report.item(files.get("enhanced", name)) as item:
                 item["name"] = name
-                _score(name, files, folders, scores, item)
-        report.metrics = _summary(report.items, list(scores), args.seed)
+                item.update(result.fields)
+                if result.error is not None:
+                    raise result.error
+            item["seconds"] = round(result.seconds, 6)
+        report.metrics = _summary(report.items, args.seed)
         if args.out is not None:
             _write_csv(args.out, report.items)
         say(_table(report.metrics), quiet=args.quiet)
@@ -79,8 +106,10 @@ def pair(folders: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
     """Role -> folder becomes name -> role -> file, for every name in any of the folders, sorted.
 
     Raises:
-        InputError: a folder that is none, holds no audio, or two files of one name.
+        InputError: a folder that is none, may not be read or holds no audio, or two files of one name.
     """
+    import os
+
     from polyscore.audio.io import SUFFIXES
     from polyscore.errors import InputError
 
@@ -88,6 +117,8 @@ def pair(folders: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
     for role, folder in folders.items():
         if not folder.is_dir():
             raise InputError(f"--{role} {folder}: is no folder")
+        if not os.access(folder, os.R_OK | os.X_OK):
+            raise InputError(f"--{role} {folder}: no permission to read it")
         files = [file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file()]
         files = sorted(file for file in files if not file.name.startswith("."))  # what a killed run left behind
         if not files:
@@ -100,65 +131,90 @@ def pair(folders: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
     return dict(sorted(pairs.items()))
 
 
-def _scores(names: Sequence[str] | None) -> dict[str, Score]:
-    from polyscore.audio import metrics
-    from polyscore.audio.io import resample
-    from polyscore.cli.report import version
-    from polyscore.errors import MissingExtraError
-
-    def pesq(estimate: Tensor, clean: Tensor, rate: int) -> Tensor:
-        return metrics.pesq(resample(estimate, rate, _PESQ_RATE), resample(clean, rate, _PESQ_RATE))
-
-    all_scores: dict[str, Score] = {
-        "si_sdr": lambda estimate, clean, rate: metrics.si_sdr(estimate, clean),
-        "stoi": metrics.stoi,
-        "estoi": metrics.estoi,
-        "pesq": pesq,
-        "lsd": lambda estimate, clean, rate: metrics.lsd(estimate, clean),
-    }
-    needs = {"stoi": "pystoi", "estoi": "pystoi", "pesq": "pesq"}
-    absent = {name for name, package in needs.items() if version(package) is None}
-    if names and absent & set(names):
-        name = sorted(absent & set(names))[0]
-        raise MissingExtraError(f"--metrics {name} needs the package {needs[name]}: pip install {needs[name]}")
-    return {name: all_scores[name] for name in names or METRICS if name not in absent}
-
-
-def _score(name: str, files: Mapping[str, Path], folders: Mapping[str, Path], scores: Mapping[str, Score], item: Item) -> None:
-    from polyscore.audio.io import read
+def _scorer(args: argparse.Namespace) -> Scorer:
+    from polyscore.audio.metrics.scores import OF_THE_NOISE, Scorer
     from polyscore.errors import InputError
 
+    if args.clean is None and (args.metrics or not args.dnsmos):
+        raise InputError("--clean: expected the folder of the clean references; only the scores of --dnsmos need none")
+    needing = [name for name in args.metrics or () if name in OF_THE_NOISE]
+    if needing and args.noisy is None:
+        raise InputError(f"--metrics {needing[0]}: needs the noisy files; give --noisy DIR")
+    return Scorer(args.metrics, args.dnsmos)
+
+
+def _results(work: Any, pairs: Sequence[Any], args: argparse.Namespace) -> Iterator[_Result]:
+    """The result of every pair, in order."""
+    if args.jobs == 1 or len(pairs) == 1:
+        yield from map(work, pairs)
+        return
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+
+    from polyscore.errors import PolyscoreError
+
+    jobs = min(args.jobs, len(pairs))
+    context = multiprocessing.get_context("spawn")  # a forked process inherits locks that threads hold
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=flags.threads, initargs=(args.threads,)) as pool:
+        try:
+            yield from pool.map(work, pairs, chunksize=min(8, -(-len(pairs) // (4 * jobs))))
+        except BrokenProcessPool as error:
+            raise PolyscoreError("a process that scored files was ended from outside (no memory?); try fewer --jobs") from error
+
+
+def _measure(scorer: Scorer, folders: Mapping[str, Path], job: tuple[str, Mapping[str, Path]]) -> _Result:
+    started, fields, error = time.perf_counter(), dict[str, Any](), None
+    try:
+        _score(scorer, folders, job, fields)
+    except Exception as reason:  # noqa: BLE001 - the next file goes on; the report says what this one had
+        error = reason
+    return _Result(fields, error, time.perf_counter() - started)
+
+
+def _score(scorer: Scorer, folders: Mapping[str, Path], job: tuple[str, Mapping[str, Path]], fields: dict[str, Any]) -> None:
+    from polyscore.audio.io import read
+    from polyscore.audio.metrics.scores import align
+    from polyscore.errors import InputError
+
+    name, files = job
     missing = [f"--{role} {folder}" for role, folder in folders.items() if role not in files]
     if missing:
         raise InputError(f"{name}: has no file of that name in {' and '.join(missing)}")
-    waves = {role: read(file) for role, file in files.items()}
-    clean, form = waves["clean"]
-    for role, (wave, other) in waves.items():
-        if (other.rate, wave.shape) != (form.rate, clean.shape):
-            raise InputError(
-                f"{files[role]}: {wave.shape[-1]} samples, {wave.shape[0]} channels at {other.rate} Hz; expected those of "
-                f"{files['clean']}: {clean.shape[-1]} samples, {clean.shape[0]} channels at {form.rate} Hz"
-            )
-    item.update(audio_seconds=clean.shape[-1] / form.rate, sample_rate=form.rate, channels=form.channels)
-    if not clean.any():
+    read_files = {role: read(file) for role, file in files.items()}
+    try:
+        waves, rate, cut = align({role: (wave, form.rate) for role, (wave, form) in read_files.items()})
+    except InputError as error:
+        raise InputError(f"{files['enhanced']}: {error}") from error
+    clean, enhanced, noisy = (waves.get(role) for role in ("clean", "enhanced", "noisy"))
+    assert enhanced is not None
+    fields.update(audio_seconds=enhanced.shape[-1] / rate, sample_rate=rate, channels=enhanced.shape[0])
+    if cut:
+        fields["cut_seconds"] = cut
+    if clean is not None and not clean.any():
         raise InputError(f"{files['clean']}: is silent; no score is defined")
-    for metric, score in scores.items():
-        item[metric] = float(score(waves["enhanced"][0], clean, form.rate).mean())
-        if "noisy" in waves:
-            item[f"{metric}_noisy"] = float(score(waves["noisy"][0], clean, form.rate).mean())
+    fields.update(scorer(enhanced, clean, rate, noisy=noisy))
+    if noisy is not None:
+        before = scorer(noisy, clean, rate)
+        fields.update({f"{metric}_noisy": value for metric, value in before.items()})
 
 
-def _summary(items: Sequence[Item], names: Sequence[str], seed: int) -> dict[str, Any]:
+def _summary(items: Sequence[Item], seed: int) -> dict[str, Any]:
+    from polyscore.audio.metrics.scores import LOWER_IS_BETTER
+
     done = [item for item in items if item["status"] == "done"]
+    scores = [key for key in (done[0] if done else ()) if key in METRICS or key.startswith("dnsmos_")]
     metrics: dict[str, Any] = {}
-    for name in names if done else ():
+    for name in scores:
+        if name.endswith("_noisy"):
+            continue
         metrics[name] = mean([item[name] for item in done], seed=seed)
         if f"{name}_noisy" in done[0]:
             gains = [item[name] - item[f"{name}_noisy"] for item in done]
             metrics[f"{name}_noisy"] = mean([item[f"{name}_noisy"] for item in done], seed=seed)
             metrics[f"{name}_gain"] = mean(gains, seed=seed)
             known = [gain for gain in gains if gain == gain]  # a score may be undefined (NaN) for a file
-            better = sum(gain < 0 if name in _LOWER_IS_BETTER else gain > 0 for gain in known)
+            better = sum(gain < 0 if name in LOWER_IS_BETTER else gain > 0 for gain in known)
             if known:
                 metrics[f"{name}_improved"] = share(better, len(known))
     return metrics
@@ -176,13 +232,23 @@ def _write_csv(path: Path, items: Sequence[Item]) -> None:
 
 
 def _table(metrics: Mapping[str, Any]) -> str:
+    """One line a score: its mean and interval, or, where the noisy files were scored, what was gained."""
+
     def shown(value: float | None) -> str:
         return "-" if value is None else f"{value:.3f}"
 
+    def interval(value: Mapping[str, Any]) -> str:
+        return " .. ".join(shown(end) for end in value["ci95"] or (None, None))
+
+    gained = any(name.endswith("_gain") for name in metrics)
     rows = []
-    for name, value in metrics.items():
-        low, high = value["ci95"] or (None, None)
-        middle = value.get("mean", value.get("share"))
-        unit = "share of files" if "share" in value else _UNITS.get(name.split("_noisy")[0].split("_gain")[0], "")
-        rows.append((name, shown(middle), shown(value.get("std")), f"{shown(low)} .. {shown(high)}", str(value["n"]), unit))
-    return table(("SCORE", "MEAN", "STD", "95 % INTERVAL", "N", "UNIT"), rows) if rows else "No file could be scored."
+    for name in (name for name in metrics if not name.endswith(("_noisy", "_gain", "_improved"))):
+        value, unit = metrics[name], "dB" if name.startswith(("si_", "lsd", "log_mel")) else ""
+        row: tuple[str, ...] = (name, shown(value["mean"]), shown(value["std"]), interval(value), str(value["n"]))
+        if gained:
+            nothing: dict[str, Any] = {"mean": None, "ci95": None, "share": None}
+            gain, better = (metrics.get(f"{name}_{what}", nothing) for what in ("gain", "improved"))
+            row = (*row, shown(gain["mean"]), interval(gain), "-" if better["share"] is None else f"{better['share']:.0%}")
+        rows.append((*row, unit))
+    head = ("SCORE", "MEAN", "STD", "95 % INTERVAL", "N", *(("GAIN", "95 % OF THE GAIN", "BETTER") if gained else ()), "UNIT")
+    return table(head, rows) if rows else "No file could be scored."

@@ -26,7 +26,10 @@ from typing import Protocol, cast
 
 __all__ = ["main", "VERBS"]
 
-VERBS = ("models", "info", "convert", "fit", "sample", "enhance", "molecules", "graphs", "evaluate", "demo", "data", "rollout", "warp-noise")
+VERBS = (
+    "models", "info", "convert", "export", "fit", "sample", "enhance", "molecules", "graphs", "evaluate", "demo", "data",
+    "rollout", "warp-noise",
+)
 
 
 class Verb(Protocol):

@@ -29,7 +29,7 @@ def write(args: argparse.Namespace, work: Work, report: Report, reference: Any) 
     mols = [candidate.outcome.fragment for candidate in kept]
     smiles = [candidate.outcome.smiles for candidate in kept]
     rows = _rows(args, work, kept, reference)
-    columns = (*_COLUMNS, *_PROPERTIES, *(_COMPARED if reference else ()), *((_STEERED,) if work.steering else ()))
+    columns = (*_COLUMNS, *_PROPERTIES, *(_COMPARED if reference else ()), *((_STEERED,) if work.guide else ()))
     files.write_csv(args.out / "molecules.csv", rows, columns)
     files.write_smiles(args.out / "molecules.smi", smiles)
     if mols and not args.no_pictures:
@@ -75,12 +75,9 @@ def _rows(args: argparse.Namespace, work: Work, kept: list[Candidate], reference
         similar = reference.nearest([candidate.outcome.fragment for candidate in kept])
         for row, value in zip(rows, similar, strict=True):
             row.update(novel=int(row["smiles"] not in reference.smiles), nearest_tanimoto=round(value, 4))
-    if work.steering is not None:
-        from polyscore.graphs.chem.encode import encode
-
+    if work.guide is not None:
         for row, candidate in zip(rows, kept, strict=True):
-            one = encode([candidate.outcome.fragment], work.model.atoms)
-            row[_STEERED] = work.steering.predict(one.x, one.adj, one.mask)[0]
+            row[_STEERED] = work.worth(candidate)
     return rows
 
 
@@ -99,13 +96,13 @@ def _metrics(work: Work, mols: list[Any], smiles: list[str], rows: list[dict[str
             "charged": share(sum(o.charged > 0 for o in outcomes), n),
             "connected": share(sum(o.fragments == 1 for o in outcomes), n),
         }
-    if work.drawn:
-        metrics["cpu_seconds_per_molecule"] = work.cpu / work.drawn
+    if work.draws.drawn:
+        metrics["cpu_seconds_per_molecule"] = work.draws.cpu / work.draws.drawn * work.island
     if mols:
         metrics["uniqueness"] = share(len(set(smiles)), len(smiles))
         metrics |= {name: mean([float(row[name]) for row in rows]) for name in _PROPERTIES[:6]}
         metrics |= {name: share(sum(row[name] for row in rows), len(rows)) for name in _PROPERTIES[6:]}
-    if mols and work.steering is not None:
+    if mols and work.guide is not None:
         import numpy as np
 
         from polyscore.graphs.chem.comparison import Similarities
@@ -116,7 +113,7 @@ def _metrics(work: Work, mols: list[Any], smiles: list[str], rows: list[dict[str
         distinct = set(smiles)
         metrics["novelty"] = share(len(distinct - reference.smiles), len(distinct))
         metrics["nspdk"] = reference.nspdk(mols)
-    return metrics
+    return metrics | work.compared
 
 
 def _animate(args: argparse.Namespace, work: Work, candidate: Candidate) -> None:
@@ -126,8 +123,10 @@ def _animate(args: argparse.Namespace, work: Work, candidate: Candidate) -> None
     from polyscore.graphs.chem import decode, files
     from polyscore.graphs.chem.decode import outcome
 
-    frames = work.model.trajectory(work.method, [candidate.size], [args.seed + candidate.number], around=work.around)
-    every, pictures = max(1, work.method.steps // _FRAMES), []
+    # of an island, the one that was kept alone: what it was copied from is not seen
+    method = work.model.method(preset=args.preset, sampler=args.sampler, steps=args.steps)
+    frames = work.model.trajectory(method, [candidate.size], [args.seed + candidate.number], around=work.around)
+    every, pictures = max(1, method.steps // _FRAMES), []
     mask = mask_of([candidate.size], candidate.size)
     for frame in frames:
         if frame.i % every == 0:

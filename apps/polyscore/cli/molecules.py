@@ -9,14 +9,13 @@ was stopped keeps what is finished and goes on with ``--resume``.
 from __future__ import annotations
 
 import argparse
-import re
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polyscore.cli import flags
+from polyscore.cli import flags, graph_draws, molecule_steering
 from polyscore.cli.console import say, track
 from polyscore.cli.report import Report
 from polyscore.errors import InputError
@@ -24,14 +23,14 @@ from polyscore.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from polyscore.cli.graph_draws import Draws
+    from polyscore.cli.molecule_steering import Guide
     from polyscore.denoisers import Denoiser
     from polyscore.graphs import GraphGenerator
     from polyscore.graphs.chem import Outcome
     from polyscore.graphs.chem.scaffold import Scaffold
-    from polyscore.graphs.steering import Steering
-    from polyscore.training.shards import Shards
 
-__all__ = ["HELP", "Candidate", "Work", "add_arguments", "run"]
+__all__ = ["HELP", "Candidate", "Work", "add_arguments", "group", "run"]
 
 HELP = "draw molecules (GDSS checkpoints or own models), as SMILES, SDF, table and pictures"
 
@@ -47,32 +46,13 @@ class Candidate:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How many of what, by which model, and where to."""
-    flags.add(
-        parser,
-        *flags.RUN,
-        model={"required": True, "help": "a shipped model (see `polyscore models`), a saved one, or a GDSS .pth"},
-        out={"required": True, "metavar": "DIR", "help": "folder for the files"},
-        preset={
-            "choices": ("fast", "exact"),
-            "default": "fast",
-            "help": "exact: as published; fast: fewer network calls, chosen by measurement (default: fast)",
-        },
-        sampler={"help": "pc, s4, ancestral, multistep, multistep-sde or flow (default: the preset's)"},
-        steps={"help": "steps of the sampler (default: the preset's)"},
-        batch_size={"default": 64, "help": "molecules at a time, and in one part of the output (default: 64)"},
-        report={"help": "where the report goes (default: report.json in the folder)"},
-    )
-    parser.add_argument("-n", "--count", type=flags.whole(1), default=100, metavar="N", help="number of molecules (default: 100)")
-    parser.add_argument("--size", metavar="N|A-B", help="heavy atoms to draw with (default: as in the training molecules)")
+    graph_draws.add_arguments(parser, "molecules", "a shipped model (see `polyscore models`), a saved one, or a GDSS .pth")
     parser.add_argument("--scaffold", metavar="SMILES|SMARTS", help="a part that every molecule contains")
     parser.add_argument("--max-ring", type=flags.whole(3), metavar="K", help="no ring of more than K atoms")
     parser.add_argument(
         "--target", metavar="TEXT", help='conditions on properties, such as "qed>0.6, logp<=3" (qed logp sa mw tpsa ring)'
     )
-    parser.add_argument("--steer", type=Path, metavar="PATH", help="a property regressor (MOOD's, or a saved one) to raise")
-    parser.add_argument(
-        "--steer-weight", type=flags.finite, default=0.5, metavar="W", help="its strength, as a share of the score (default: 0.5)"
-    )
+    molecule_steering.add_arguments(parser)
     parser.add_argument(
         "--tries",
         type=flags.whole(1),
@@ -84,7 +64,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--reference", type=Path, metavar="FILE.smi", help="training molecules: novelty, similarity and NSPDK to them"
     )
     parser.add_argument("--no-pictures", action="store_true", help="leave out the pictures, report.html and the conformers")
-    parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -96,7 +75,6 @@ def run(args: argparse.Namespace) -> int:
     from polyscore.graphs.chem.files import read_smiles
     from polyscore.graphs.chem.scaffold import Scaffold
     from polyscore.graphs.chem.scores import Reference
-    from polyscore.graphs.steering import Steering
 
     args.report = args.report or args.out / "report.json"
     conditions = parse_conditions(args.target) if args.target else ()
@@ -104,18 +82,17 @@ def run(args: argparse.Namespace) -> int:
     device = flags.device(args.device)
     model = GraphGenerator.from_pretrained(args.model, device=device)
     if not model.atoms:
-        raise InputError(f"--model {args.model} draws graphs without atoms; expected a model of molecules")
+        raise InputError(f"--model {args.model} draws graphs without atoms; `polyscore graphs` draws from it")
     scaffold = Scaffold.of(args.scaffold, model.atoms) if args.scaffold else None
-    steering = Steering.load(args.steer, model, weight=args.steer_weight) if args.steer else None
-    work = Work(args, model, _between(args.size, model, scaffold), conditions, scaffold=scaffold, steering=steering)
-    shards = _shards(args, work)
+    work = Work(args, model, conditions, scaffold=scaffold, guide=molecule_steering.guide_of(args, model))
     with Report("molecules", args) as report:
-        report.device, report.nfe = str(device), work.method.nfe
-        say(f"{args.model} on {device}: {work.method}", quiet=args.quiet)
+        report.device, report.nfe = str(device), work.draws.method.nfe * work.island
+        say(f"{args.model} on {device}: {work.draws.method}", quiet=args.quiet)
         stopped: BaseException | None = None
         try:
-            for _ in track(work.accepted(shards), "drawing", total=args.count, quiet=args.quiet):
+            for _ in track(work.accepted(), "drawing", total=args.count, quiet=args.quiet):
                 pass
+            work.compared = molecule_steering.compare(args, work)
         except KeyboardInterrupt as interrupt:
             stopped = interrupt
         write(args, work, report, reference)
@@ -131,90 +108,86 @@ def run(args: argparse.Namespace) -> int:
 
 
 class Work:
-    """Draws candidates, keeps those that meet the conditions, and counts what it costs."""
+    """Draws candidates, keeps those that meet the conditions (the best of each island), and counts what it costs."""
 
     def __init__(
-        self,
-        args: argparse.Namespace,
-        model: GraphGenerator,
-        between: tuple[int, int] | None,
-        conditions: Any,
-        *,
-        scaffold: Scaffold | None,
-        steering: Steering | None,
+        self, args: argparse.Namespace, model: GraphGenerator, conditions: Any, *, scaffold: Scaffold | None, guide: Guide | None
     ) -> None:
-        self.args, self.model, self.between, self.conditions = args, model, between, conditions
-        self.scaffold, self.steering = scaffold, steering
-        self.method = model.method(preset=args.preset, sampler=args.sampler, steps=args.steps)
+        self.args, self.model, self.conditions, self.scaffold, self.guide = args, model, conditions, scaffold, guide
         self.candidates: list[Candidate] = []
         self.kept: list[Candidate] = []
         self.values: dict[int, dict[str, float]] = {}
-        self.drawn = 0
-        self.cpu = 0.0
+        self.compared: dict[str, Any] = {}
+        if scaffold is not None and scaffold.size > model.nodes:
+            raise InputError(f"--scaffold has {scaffold.size} atoms; expected at most {model.nodes}")
+        self.between = graph_draws.sizes_of(args.size, model, least=scaffold.size if scaffold else 1)
+        self.free = args.max_ring is None and not conditions and scaffold is None
+        self.island = 1 if guide is None else guide.island
+        settings = {"scaffold": args.scaffold, **molecule_steering.settings_of(args)}
+        method = model.method(preset=args.preset, sampler=args.sampler, steps=args.steps)
+        self.draws = graph_draws.Draws(
+            args,
+            model,
+            args.count * self.island * (1 if self.free else args.tries),
+            settings=settings,
+            between=self.between,
+            around=self.around,
+            change=None if scaffold is None else scaffold.put,
+            method=method if guide is None else guide.method(method),
+            island=self.island,
+        )
 
-    @property
-    def total(self) -> int:
-        """Candidates at most."""
-        free = self.args.max_ring is None and not self.conditions and self.scaffold is None
-        return int(self.args.count * (1 if free else self.args.tries))
+    def plain(self, total: int) -> Draws:
+        """Candidates without steering, from seeds behind those of the run."""
+        return graph_draws.Draws(
+            self.args,
+            self.model,
+            total,
+            settings={"scaffold": self.args.scaffold},
+            between=self.between,
+            around=None if self.scaffold is None else self.scaffold.around,
+            change=None if self.scaffold is None else self.scaffold.put,
+            folder="shards-plain",
+            first=self.draws.total,
+        )
 
     def around(self, denoiser: Denoiser, mask: Tensor) -> Denoiser:
         """The denoiser steered, and then with the scaffold known."""
-        if self.steering is not None:
-            denoiser = self.steering.around(denoiser, mask)
+        if self.guide is not None and self.guide.steering is not None:
+            denoiser = self.guide.steering.around(denoiser, mask)
         return denoiser if self.scaffold is None else self.scaffold.around(denoiser, mask)
 
-    def accepted(self, shards: Shards) -> Iterator[Candidate]:
+    def accepted(self) -> Iterator[Candidate]:
         """Candidates that meet the conditions, in the order of their seeds, until there are enough."""
-        for shard in range(len(shards)):
-            if not shards.path(shard).exists():
-                self._draw(shards, shard)
-            for candidate in self._read(shards, shard):
-                if len(self.kept) == self.args.count:
-                    return
-                self.candidates.append(candidate)
-                if self._meets(candidate):
-                    self.kept.append(candidate)
-                    yield candidate
+        for candidates in group(self.candidates_of(self.draws), self.island):
+            self.candidates += candidates
+            meeting = [candidate for candidate in candidates if self.meets(candidate)]
+            if meeting:
+                self.kept.append(meeting[0] if self.island == 1 else max(meeting, key=self.worth))
+                yield self.kept[-1]
+            if len(self.kept) == self.args.count:
+                return
 
-    def _draw(self, shards: Shards, shard: int) -> None:
-        import torch
-
-        seeds = [self.args.seed + i for i in shards.items(shard)]
-        started = time.process_time()
-        sizes = self.model.draw_sizes(seeds, between=self.between)
-        graphs = self.model.sample(
-            sizes,
-            seed=seeds,
-            preset=self.args.preset,
-            sampler=self.args.sampler,
-            steps=self.args.steps,
-            batch_size=min(self.args.batch_size, 32) if self.model.nodes > 16 else self.args.batch_size,
-            around=self.around,
-        )
-        graphs = self.scaffold.put(graphs) if self.scaffold else graphs
-        self.cpu += time.process_time() - started
-        self.drawn += len(seeds)
-        wide = graphs.padded(self.model.nodes)
-        shards.write(shard, {"x": wide.x.float(), "adj": wide.adj.float(), "size": torch.tensor(sizes)})
-
-    def _read(self, shards: Shards, shard: int) -> Iterator[Candidate]:
-        from polyscore.graphs import Graphs
-        from polyscore.graphs.batch import mask_of
+    def candidates_of(self, draws: Draws) -> Iterator[Candidate]:
+        """What became of the graphs."""
         from polyscore.graphs.chem import decode, outcome
 
-        part = shards.read(shard)
-        graphs = Graphs(part["x"], part["adj"], mask_of(part["size"], self.model.nodes))
-        sizes = graphs.sizes
-        for number, size, graph in zip(shards.items(shard), sizes, decode(graphs, self.model.atoms), strict=True):
-            yield Candidate(number, size, outcome(graph))
+        for number, graph in draws:
+            [found] = decode(graph, self.model.atoms)
+            yield Candidate(number, graph.sizes[0], outcome(found))
 
-    def _meets(self, candidate: Candidate) -> bool:
+    def worth(self, candidate: Candidate) -> float:
+        """How near it comes to the aim."""
+        mol = candidate.outcome.fragment
+        return -float("inf") if mol is None or self.guide is None else self.guide.aim.of(mol)
+
+    def meets(self, candidate: Candidate) -> bool:
+        """Whether it meets the conditions."""
         from polyscore.graphs.chem.properties import largest_ring, properties
 
         mol = candidate.outcome.fragment
         if mol is None:
-            return bool(self.total == self.args.count)  # nothing was asked for: what cannot be read is reported
+            return self.free  # nothing was asked for: what cannot be read is reported
         if self.args.max_ring is not None and largest_ring(mol) > self.args.max_ring:
             return False
         if self.scaffold is not None and not self.scaffold.in_molecule(mol):
@@ -225,29 +198,8 @@ class Work:
         return all(bool(condition(self.values[candidate.number])) for condition in self.conditions)
 
 
-def _between(text: str | None, model: GraphGenerator, scaffold: Scaffold | None) -> tuple[int, int] | None:
-    low, high = 1, model.nodes
-    if text is not None:
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", text.strip())
-        if match is None or int(match[1]) > int(match[2] or match[1]):
-            raise InputError(f"--size {text}: expected a number of atoms, or two such as 7-9")
-        low, high = int(match[1]), int(match[2] or match[1])
-    if scaffold is not None:
-        if scaffold.size > high:
-            raise InputError(f"--scaffold has {scaffold.size} atoms; expected at most {high}")
-        low = max(low, scaffold.size)
-    model.draw_sizes([0], between=(low, high))  # says now what is wrong with them
-    return None if text is None and scaffold is None else (low, high)
-
-
-def _shards(args: argparse.Namespace, work: Work) -> Shards:
-    from polyscore.training.shards import Shards
-
-    names = ("seed", "preset", "sampler", "steps", "size", "scaffold", "steer_weight")
-    settings = {name: getattr(args, name) for name in names}
-    settings |= {"model": str(args.model), "steer": args.steer and str(args.steer)}
-    shards = Shards(args.out / "shards", work.total, args.batch_size, settings)
-    if not args.resume and shards.folder.exists():
-        raise InputError(f"{args.out} holds molecules already; --resume goes on with them, or give another --out")
-    shards.create()
-    return shards
+def group(candidates: Iterable[Candidate], size: int) -> Iterator[list[Candidate]]:
+    """So many in a row."""
+    rest = iter(candidates)
+    while part := list(islice(rest, size)):
+        yield part

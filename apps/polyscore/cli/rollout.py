@@ -1,8 +1,10 @@
 """``polyscore rollout --model NAME|DIR --env push --episodes 200 -o DIR``: let a policy act, and measure what comes of it.
 
 ``DIR`` gets ``episodes.csv`` (one line an episode), ``grid.mp4`` or ``.gif`` (the first episodes side by side), the ``best`` and
-the ``worst`` episode as films, ``rollout.json`` (the report) and, with ``--save-dataset``, ``rollouts.npz``, which ``polyscore
-fit`` reads. Episode i depends on seed + i and the policy alone.
+the ``worst`` episode as films, ``index.html`` with all of that, ``rollout.json`` (the report) and, with ``--save-dataset``,
+``rollouts.npz``, which ``polyscore fit`` reads. Episode i depends on seed + i and the policy alone.
+
+With ``--sweep`` the episodes are run once for every combination of settings (see `polyscore.cli.rollout_sweep`).
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polyscore.cli import flags
+from polyscore.cli import flags, rollout_sweep
 from polyscore.cli.console import say, table, track
-from polyscore.cli.report import Report, mean, share
-from polyscore.errors import InputError
+from polyscore.cli.intervals import mean, share
+from polyscore.cli.report import Report
+from polyscore.cli.rollout_policy import PERIOD, late, load
 
 if TYPE_CHECKING:
     from polyscore.robots import Policy
@@ -23,10 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["HELP", "add_arguments", "run"]
 
-HELP = "let a robot policy act in an environment: success with intervals, latency, films"
+HELP = "let a robot policy act in an environment: success with intervals, latency, films; or sweep over its settings"
 
 _FILMED = 16
-_PERIOD = 100  # milliseconds of a step of PushBlocks
+_DRAWS = 6  # of the next action, shown in films
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,13 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flags.add(
         parser,
         *flags.RUN,
-        model={"required": True, "help": "a shipped policy (see `polyscore models`) or a saved one"},
+        model={"required": True, "help": "a shipped policy (see `polyscore models`), a saved one, or a run folder of BESO"},
         out={"required": True, "metavar": "DIR", "help": "folder for the table, the films and the report"},
         seed={"help": "seed of the first episode, the next has the next (default: 0)"},
         steps={"help": "network calls of a first-order sampler (default: the policy's own)"},
         sampler={"help": "ddim, heun, euler_ancestral, ... under BESO's names (default: the policy's own)"},
         batch_size={"default": 32, "help": "episodes side by side (default: 32)"},
-        report={"help": "where the report goes (default: rollout.json in the folder)"},
+        report={"help": "where the report goes (default: rollout.json, or sweep.json, in the folder)"},
     )
     parser.add_argument("--env", choices=("push",), default="push", help="the environment (default: push)")
     parser.add_argument("--episodes", type=flags.whole(1), default=100, metavar="N", help="how many (default: 100)")
@@ -63,23 +66,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="actions come so many milliseconds late (default: 0)",
     )
     parser.add_argument("--save-dataset", action="store_true", help="keep the episodes as demonstrations, rollouts.npz")
-    parser.add_argument("--no-films", action="store_true", help="leave out the films")
+    parser.add_argument("--no-films", action="store_true", help="leave out the films, and their page")
+    parser.add_argument(
+        "--demonstrations", type=Path, metavar="PATH", help="of a BESO run that scales its data: what it was trained on"
+    )
+    parser.add_argument(
+        "--sweep",
+        nargs="*",
+        metavar="AXIS=V,V,...",
+        help=f"every combination of values of {', '.join(rollout_sweep.AXES)}, as in `--sweep steps=1,3,5 cfg=0,1,2` "
+        "(default: three samplers, four numbers of steps, two scales of guidance); the same command again goes on",
+    )
+    parser.add_argument(
+        "--jobs", type=flags.whole(1), metavar="N", help="processes of a sweep, with one thread each (default: one a core)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Act, then write the files."""
     flags.threads(args.threads)
-    args.report = args.report or args.out / "rollout.json"
+    args.report = args.report or args.out / ("rollout.json" if args.sweep is None else "sweep.json")
     args.out.mkdir(parents=True, exist_ok=True)
     with Report("rollout", args) as report:
         device = flags.device(args.device)
         report.device = str(device)
         policy = _policy(args, str(device))
+        if args.sweep is not None:
+            rollout_sweep.run(args, policy, report)
+            return report.exit_code
         from polyscore.robots.rollout import latencies, rollout
 
         counter = _Calls(policy)
-        late = -(-args.simulate_latency // _PERIOD)
-        made = rollout(policy, args.episodes, seed=args.seed, side_by_side=args.batch_size, delay=late)
+        delay = late(args.simulate_latency)
+        made = rollout(policy, args.episodes, seed=args.seed, side_by_side=args.batch_size, delay=delay)
         outcomes = list(track(made, "acting", total=args.episodes, quiet=args.quiet))
         for outcome in outcomes:
             report.add(
@@ -95,18 +114,14 @@ def run(args: argparse.Namespace) -> int:
         report.nfe = counter.calls / (len(times) + 5)
         report.metrics = _metrics(outcomes, times)
         _write(args, outcomes)
+        if not args.no_films:
+            _films(args, policy, outcomes, times, report)
         say(_shown(report.metrics), quiet=args.quiet)
     return report.exit_code
 
 
 def _policy(args: argparse.Namespace, device: str) -> Policy:
-    from polyscore.robots import Policy
-
-    policy = Policy.from_pretrained(args.model, device=device)
-    if policy.environment != args.env:
-        raise InputError(
-            f"{args.model} was trained for {policy.environment or 'an unnamed environment'}, not for --env {args.env}"
-        )
+    policy = load(args.model, args.demonstrations, device, env=args.env)
     given = {
         "steps": args.steps,
         "sampler": args.sampler,
@@ -151,7 +166,7 @@ def _metrics(outcomes: list[Outcome], times: list[float]) -> dict[str, Any]:
         "steps": mean([float(o.steps) for o in outcomes]),
         "latency_ms": {"p50": p50, "p95": p95, "p99": p99},
         "rate_hz": 1000 / p95,
-        "deadline_misses": share(sum(t > _PERIOD for t in times), len(times)),
+        "deadline_misses": share(sum(t > PERIOD for t in times), len(times)),
     }
 
 
@@ -167,13 +182,19 @@ def _write(args: argparse.Namespace, outcomes: list[Outcome]) -> None:
             )
     if args.save_dataset:
         _save(args.out / "rollouts.npz", outcomes, str(args.model))
-    if not args.no_films:
-        from polyscore.robots.film import mosaic, write_film
 
-        ranked = sorted(outcomes, key=lambda o: (-o.result, -o.reward, o.steps))
-        films = {"grid": outcomes[:_FILMED], "best": ranked[:1], "worst": ranked[-1:]}
-        for title, shown in films.items():
-            write_film(args.out / title, list(mosaic(shown, size=160 if len(shown) > 1 else 320)))
+
+def _films(args: argparse.Namespace, policy: Policy, outcomes: list[Outcome], times: list[float], report: Report) -> None:
+    from polyscore.cli.rollout_page import write_page
+    from polyscore.robots.film import mosaic, write_film
+    from polyscore.robots.futures import fans
+
+    ranked = sorted(outcomes, key=lambda o: (-o.result, -o.reward, o.steps))
+    films = []
+    for title, shown in {"grid": outcomes[:_FILMED], "best": ranked[:1], "worst": ranked[-1:]}.items():
+        frames = mosaic(shown, fans(policy, shown, count=_DRAWS), size=160 if len(shown) > 1 else 320)
+        films.append(write_film(args.out / title, list(frames)))
+    write_page(args.out / "index.html", report.as_dict(), films=films, latencies=times)
 
 
 def _save(path: Path, outcomes: list[Outcome], model: str) -> None:

@@ -25,7 +25,9 @@ from polyscore.errors import ConfigError, InputError, PolyscoreError
 from polyscore.noise import Noise, Recorded
 from polyscore.training.batches import Batch, DropCondition, as_batch
 from polyscore.training.couplings import Coupling, Independent
+from polyscore.training.discrete import CategoricalObjective
 from polyscore.training.draws import SampleNoise, generator_of
+from polyscore.training.leaves import LeafObjectives
 from polyscore.training.objectives import Objective, VLoss
 from polyscore.training.optimiser import AdamW
 from polyscore.training.times import Stratified, TimeDensity, Uniform
@@ -69,7 +71,7 @@ class ScoreTraining(LightningModule):
 
     Args:
         model: a denoiser with a `process` (`Precondition`), or a pipeline that holds one.
-        objective: the loss; see `polyscore.training.objectives`.
+        objective: the loss; see `polyscore.training.objectives`, `polyscore.training.discrete` and `polyscore.training.leaves`.
         times: the density of t.
         coupling: how data and noise of a batch are paired.
         drop: replaces conditions by "none", for classifier-free guidance.
@@ -85,7 +87,7 @@ class ScoreTraining(LightningModule):
     def __init__(
         self,
         model: nn.Module,
-        objective: Objective = VLoss(),  # noqa: B008
+        objective: Objective | CategoricalObjective | LeafObjectives = VLoss(),  # noqa: B008
         times: TimeDensity = Uniform(),  # noqa: B008
         *,
         coupling: Coupling = Independent(),  # noqa: B008
@@ -118,7 +120,8 @@ class ScoreTraining(LightningModule):
         if self.drop is not None:
             draws = torch.rand(whole, generator=generator)[rank::world]
             given = given._replace(cond=self.drop(given.cond, draws))
-        loss = self.objective(self.denoiser, self.denoiser.process, x0, t=t, given=given, noise=noise)
+        objective: Any = self.objective
+        loss = objective(self.denoiser, self.denoiser.process, x0, t=t, given=given, noise=noise)
         return per_sample(loss, given.mask), t
 
     def _noise(self, x0: Any, eps: Any, cond: Any, source: Noise) -> Noise:
@@ -174,8 +177,8 @@ class ScoreTraining(LightningModule):
     def configure_optimizers(self) -> Any:
         optimiser = self.optimiser.build(self.model.parameters())
         steps = self.trainer.estimated_stepping_batches
-        if self.optimiser.decay == "cosine" and not math.isfinite(steps):
-            raise ConfigError("ScoreTraining: a cosine decay needs an end; set trainer.max_steps or trainer.max_epochs")
+        if self.optimiser.decay != "constant" and not math.isfinite(steps):
+            raise ConfigError("ScoreTraining: a decay of the rate needs an end; set trainer.max_steps or trainer.max_epochs")
         schedule = self.optimiser.schedule(optimiser, int(steps) if math.isfinite(steps) else 1)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -59,13 +59,14 @@ class Objective(ABC):
         x = process.perturb(x0, t, given=given, noise=noise).x
         prediction = denoiser(x, t, given)
         if not isinstance(x0, Mapping):
-            return self._entries(process, x0, prediction.x0, t)  # type: ignore[arg-type]
+            return self.entries(process, x0, prediction.x0, t)  # type: ignore[arg-type]
         assert isinstance(process, Product)  # perturb has refused anything else
         times = {name: leaf_time(t, name) for name in x0}
         unknown = [name for name, time in times.items() if isinstance(time, Tensor) or time > 0]
-        return {name: self._entries(process[name], x0[name], prediction.x0[name], times[name]) for name in unknown}
+        return {name: self.entries(process[name], x0[name], prediction.x0[name], times[name]) for name in unknown}
 
-    def _entries(self, process: Any, x0: Tensor, x0hat: Tensor, t: LeafTime) -> Tensor:
+    def entries(self, process: Any, x0: Tensor, x0hat: Tensor, t: LeafTime) -> Tensor:
+        """The loss of every entry of one tensor, given its prediction."""
         time = torch.as_tensor(t, dtype=torch.float64)
         dtype = x0.real.dtype if x0.is_complex() else x0.dtype
         c = expand(self.scale(process, time), time, x0).to(dtype)

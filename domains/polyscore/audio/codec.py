@@ -16,7 +16,8 @@ Source: Richter, Welker, Lemercier, Lay, Gerkmann 2023, arXiv 2208.05830 (SGMSE+
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -43,7 +44,6 @@ class SpectrogramCodec:
     transform: Literal["exponent", "log", "none"] = "exponent"
     exponent: float = 0.5
     factor: float = 0.15
-    _windows: dict[tuple[torch.device, torch.dtype], Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 2 <= self.hop <= self.n_fft // 2:
@@ -112,12 +112,14 @@ class SpectrogramCodec:
         return spec
 
     def _window(self, like: Tensor) -> Tensor:
-        key = (like.device, like.dtype)
-        if key not in self._windows:
-            hann = torch.hann_window(self.n_fft, periodic=True, dtype=torch.float64)
-            shape = hann if self.window == "hann" else hann.sqrt()
-            self._windows[key] = shape.to(like)
-        return self._windows[key]
+        return _window(self.window, self.n_fft, like.device, like.dtype)
+
+
+@lru_cache(maxsize=32)
+def _window(name: str, n_fft: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    with torch.inference_mode(False):  # kept for later calls, which may want gradients
+        hann = torch.hann_window(n_fft, periodic=True, dtype=torch.float64)
+        return (hann if name == "hann" else hann.sqrt()).to(device, dtype)
 
 
 def _magnitude(spec: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:

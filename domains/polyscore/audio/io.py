@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from polyscore.audio.chunks import sound_bytes
 from polyscore.errors import InputError, MissingExtraError
 from polyscore.hub.files import atomic_path
 
@@ -29,7 +30,7 @@ try:
 except ImportError as error:
     raise MissingExtraError(f"sound files need the package {error.name}: pip install 'polyscore[audio]'") from error
 
-__all__ = ["SUFFIXES", "AudioFormat", "decode", "encode", "format_for", "probe", "read", "resample", "write"]
+__all__ = ["SUFFIXES", "AudioFormat", "Reader", "decode", "encode", "format_for", "missing", "probe", "read", "resample", "write"]
 
 _CONTAINERS = {
     ".wav": "WAV",
@@ -69,6 +70,25 @@ class AudioFormat:
     subtype: str = "PCM_16"
 
 
+class Reader(soundfile.SoundFile):  # type: ignore[misc]
+    """A file that is read on from where it was left, piece by piece, without a jump.
+
+    `soundfile` jumps after every read, if only to where it is. An MP3 decoder that jumps has lost what its frames lean on, and
+    gives up to 0.25 s of silence.
+    """
+
+    def seekable(self) -> bool:
+        """False: `read` then leaves the position alone."""
+        return False
+
+    def skip(self, count: int) -> None:
+        """Leave ``count`` samples out; those of an MP3 are decoded for what comes after them."""
+        if self.format == "MP3":
+            self.read(count, dtype="float32")
+        else:
+            self.seek(count, soundfile.SEEK_CUR)
+
+
 def read(path: str | os.PathLike[str]) -> tuple[Tensor, AudioFormat]:
     """Read a whole file: the wave (C, L), float32, and how it was stored.
 
@@ -94,6 +114,26 @@ def probe(path: str | os.PathLike[str]) -> tuple[AudioFormat, int]:
     if not frames:
         raise InputError(f"{path}: holds no samples; expected at least one")
     return form, frames
+
+
+def missing(source: str | os.PathLike[str] | bytes, found: int) -> int:
+    """Samples per channel that a file's header promises beyond the ``found`` ones that `read` or `decode` gave: it was cut off.
+
+    0 where nothing lacks, and where the format does not say. MP3 counts in frames of 1152 samples; less than two are not counted.
+
+    Raises:
+        InputError: no such file.
+    """
+    stream = BytesIO(source) if isinstance(source, bytes) else _existing(source).open("rb")
+    with stream:
+        size = sound_bytes(stream)
+        stream.seek(0)
+        if size is not None:
+            short = max(0, size.promised - size.there)
+            return round(found * short / max(1, size.there)) if size.there else 0
+        with soundfile.SoundFile(stream) as file:
+            lacking: int = file.frames - found if file.format == "MP3" else 0
+    return lacking if lacking > 2 * 1152 else 0
 
 
 def _existing(path: str | os.PathLike[str]) -> Path:
@@ -127,7 +167,7 @@ def decode(data: bytes, name: str = "the input") -> tuple[Tensor, AudioFormat]:
 
 def _samples(source: Path | BytesIO, name: Path | str) -> tuple[Tensor, AudioFormat]:
     try:
-        with soundfile.SoundFile(source) as file:
+        with Reader(source) as file:
             form = AudioFormat(file.samplerate, file.channels, file.format, file.subtype)
             promised = file.frames
             blocks = []

@@ -1,4 +1,4 @@
-"""How long a window may be: what fits beside everything else in the memory that is free now."""
+"""How long a window may be, and how many go through the network at once: what fits in the memory that is free now."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["fitting_window", "free_memory"]
+__all__ = ["fitting_batch", "fitting_window", "free_memory"]
 
 _SHARE = 0.5  # of the free memory: the estimate is rough, and others run, too
+_MOST = 32  # windows in a batch: more fill no accelerator better
 
 
 def free_memory(device: torch.device) -> int | None:
@@ -32,10 +33,25 @@ def fitting_window(model: nn.Module, window: float, context: float, frames: tupl
     ``frames``: bins of a spectrogram and frames per second. A network says by ``bytes_per_frame(bins)`` what it needs;
     models without such a network, and machines that do not say what is free, keep ``window``. Never less than ``context``.
     """
+    need = _bytes_a_second(model, frames)
+    if need is None or free is None:
+        return window
+    return max(context, min(window, _SHARE * free / need - 2 * context))
+
+
+def fitting_batch(model: nn.Module, seconds: float, frames: tuple[int, float], device: torch.device) -> int:
+    """How many windows of ``seconds`` go through the network at once: 1 on a CPU, which gains nothing by more.
+
+    On other devices as many as take half of the free memory, at most 32; ``frames`` as in `fitting_window`.
+    """
+    need, free = _bytes_a_second(model, frames), free_memory(device)
+    if device.type == "cpu" or need is None or free is None:
+        return 1
+    return max(1, min(_MOST, int(_SHARE * free / (need * seconds))))
+
+
+def _bytes_a_second(model: nn.Module, frames: tuple[int, float]) -> float | None:
     bins, rate = frames
     known: list[Any] = [part for part in model.modules() if hasattr(part, "bytes_per_frame")]
     needs: list[int] = [part.bytes_per_frame(bins) for part in known]
-    if not needs or free is None:
-        return window
-    seconds = _SHARE * free / (max(needs) * rate)
-    return max(context, min(window, seconds - 2 * context))
+    return max(needs) * rate if needs else None

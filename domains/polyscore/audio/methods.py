@@ -2,7 +2,7 @@
 
 | sampler | what it is | calls for N steps |
 |---|---|---|
-| "multistep" | exponential integrator of order 2 in t on the probability flow, its last step a denoising | N + 1, bridges N |
+| "multistep" | exponential integrator of order 2 on the probability flow, with the ends of `polyscore.audio.few_steps` | N + 1, bridges N |
 | "ode" | the same of order 1: DDIM, the bridge's ODE sampler | N |
 | "sde" | the exact posterior, DDIM with eta 1: the bridge's SDE sampler | N |
 | "pc" | reverse diffusion with a step of annealed Langevin dynamics (SGMSE's `ald`) before each | 2 N |
@@ -14,19 +14,19 @@
 | "rk45" | adaptive Runge-Kutta on the probability flow (errors 1e-5), then a denoising; has no number of steps | as needed |
 | "ode-upstream", "sde-upstream" | the bridge samplers of the original code: the network sees the state with the *next* time | N |
 
-Langevin steps have snr 0.5 and are one a step, or what is asked for; SGMSE's dereverberation ran "pc" with snr 0.33, N = 50.
-A StoRM model adds one call of its predictor to each.
-On a mean-reverting process "multistep" begins with a call that recentres the state (`Recentred`).
+Langevin steps have the checkpoint's snr and are one a step, or what is asked for. A StoRM model adds one call of its predictor to
+each. On a mean-reverting process "multistep" begins with a call that recentres the state. "multistep", "ode" and "sde" have times
+that are dense near the data and end at t_eps (`PowerGrid`), the others the originals'.
 "pc", "langevin", "predictor", their variants of 2023 and "rk45" need a drift that is finite at t = 1, which bridges lack.
 
-| preset | mean-reverting process (OUVE) | bridge | predictor |
+| preset | mean-reverting process (OUVE, OUVP) | bridge | predictor |
 |---|---|---|---|
 | "fast" | multistep, 4 steps (5 calls) | ode, 4 steps | one call |
-| "balanced" | multistep, 9 steps (10 calls) | ode, 8 steps | one call |
-| "paper" | what the checkpoint names: pc, 30 steps; StoRM pc-2023, 50 | ode-upstream, 50 steps or the checkpoint's N | one call |
+| "balanced" | multistep, 9 steps (10 calls) | multistep, 8 steps | one call |
+| "paper" | what the checkpoint names: pc, 30 steps, snr 0.5; trained on reverberation, 50 and 0.33; StoRM pc-2023, 50 | ode-upstream, 50 steps or the checkpoint's N | one call |
 
 Source: Richter et al. 2023, arXiv:2208.05830; Jukic et al. 2024, arXiv:2407.16074; Lu et al. 2022, arXiv:2211.01095.
-"""
+"""  # noqa: E501 - rows of a table
 
 from __future__ import annotations
 
@@ -38,17 +38,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polyscore.audio.few_steps import ExtrapolatedEnd, PowerGrid, Recentred
 from polyscore.audio.storm import OUVPWithoutRoot, original_ouvp_steps
 from polyscore.errors import InputError
 from polyscore.processes import GaussianProcess, grids
 from polyscore.processes.bridge import Bridge
-from polyscore.processes.clocks import Time
-from polyscore.samplers import DDIM, ExponentialAdams, Plan, Solver, Stage
+from polyscore.processes.clocks import LOG_SNR, TIME
+from polyscore.samplers import DDIM, ExponentialAdams, Plan, Solver
 from polyscore.samplers.adaptive import RK45
 from polyscore.samplers.langevin import AnnealedLangevin, Langevin, PredictorCorrector
 from polyscore.samplers.reverse import ReverseDiffusion, per_count
 
-__all__ = ["PRESETS", "SAMPLERS", "BridgeGrid", "EvaluateAtTarget", "Method", "Recentred", "choose"]
+__all__ = ["PRESETS", "SAMPLERS", "BridgeGrid", "EvaluateAtTarget", "Method", "choose"]
 
 PRESETS = ("fast", "balanced", "paper")
 SAMPLERS = (
@@ -78,30 +79,6 @@ class EvaluateAtTarget:
         """The solver's plan with every evaluation moved to the end of its step."""
         plan = self.solver.plan(process, times)
         return replace(plan, stages=tuple(replace(stage, at=stage.ends) for stage in plan.stages))
-
-
-@dataclass(frozen=True)
-class Recentred:
-    """A solver for mean-reverting processes, after one call that moves the start onto the process.
-
-    Sampling starts at y + s z, because the mean of x_1, a x0 + b y, is not known; a(1) is 0.22 in SGMSE. The probability
-    flow carries that shift of a (y - x0) to the end, where noise is left over; Langevin correctors remove it with dozens of
-    calls. One prediction of x0 removes it, too:
-
-        x <- x + a x0hat + (b - 1) y      at the first time, z kept.
-
-    On a Gaussian of standard deviation 0.1 with x0 - y = 1 the error of 10 calls falls from 0.057 to 0.001; the original
-    predictor-corrector sampler is at 0.006 after 60.
-    """
-
-    solver: Solver
-
-    def plan(self, process: GaussianProcess, times: Sequence[float]) -> Plan:
-        """The solver's plan with that stage before it."""
-        plan = self.solver.plan(process, times)
-        a, b, s = (float(c) for c in process.coefs_of(times[0]))
-        shift = Stage(write=0, states=((0, 1.0),), preds=((0, a),), y=b - 1.0, at=times[0], level=(a, b, s))
-        return replace(plan, stages=(shift, *plan.stages))
 
 
 @dataclass(frozen=True)
@@ -162,22 +139,24 @@ def choose(
         raise InputError(f"corrector_steps is {corrector_steps}, snr {snr}; expected at least 1 and a positive number")
     if process is None:
         return Method()
+    if sampler == "regression":
+        return Method(sampler, None, 1, None, 0)
     if isinstance(process, Bridge):
         paper = (paper_sampler or "ode-upstream", paper_steps)
-        name, count = {"fast": ("ode", 4), "balanced": ("ode", 8), "paper": paper}[preset]
-        return _on_bridge(sampler or name, steps or count)
+        name, count = {"fast": ("ode", 4), "balanced": ("multistep", 8), "paper": paper}[preset]
+        return _on_bridge(sampler or name, steps or count, PowerGrid(t_eps))
     paper = (paper_sampler or "pc", paper_steps)
     name, count = {"fast": ("multistep", 4), "balanced": ("multistep", 9), "paper": paper}[preset]
     ald = AnnealedLangevin(snr=snr, steps=corrector_steps)
     return _on_mean_reverting(process, sampler or name, steps or count, (grids.SGMSE(t_eps), ald))
 
 
-def _on_bridge(name: str, steps: int) -> Method:
+def _on_bridge(name: str, steps: int, grid: PowerGrid) -> Method:
     match name:
         case "multistep":
-            return Method(name, ExponentialAdams(2, clock=Time()), steps, grids.uniform, steps)
+            return Method(name, ExtrapolatedEnd(ExponentialAdams(2, clock=TIME)), steps, grid, steps)
         case "ode" | "sde":
-            return Method(name, DDIM(1.0 if name == "sde" else 0.0), steps, grids.uniform, steps)
+            return Method(name, DDIM(1.0 if name == "sde" else 0.0), steps, grid, steps)
         case "ode-upstream" | "sde-upstream":
             return Method(name, EvaluateAtTarget(DDIM(1.0 if name[0] == "s" else 0.0)), steps, BridgeGrid(), steps)
     raise InputError(f"sampler {name!r} does not exist for bridges; expected multistep, ode, sde, ode- or sde-upstream")
@@ -187,12 +166,16 @@ def _on_mean_reverting(
     process: GaussianProcess, name: str, steps: int, settings: tuple[grids.SGMSE, AnnealedLangevin]
 ) -> Method:
     grid, ald = settings
+    dense = PowerGrid(grid.end)
     corrected = steps * (ald.steps + 1)
     match name:
         case "multistep":
-            return Method(name, Recentred(ExponentialAdams(2, clock=Time())), steps, grid, steps + 1)
+            # Near the data s of StoRM's variance-preserving process is linear in t, not in its root: there t itself is the clock.
+            clock = TIME if isinstance(process, OUVPWithoutRoot) else LOG_SNR
+            solver = Recentred(ExtrapolatedEnd(ExponentialAdams(2, clock=clock)))
+            return Method(name, solver, steps, dense, steps + 1)
         case "ode" | "sde":
-            return Method(name, DDIM(1.0 if name == "sde" else 0.0), steps, grid, steps)
+            return Method(name, DDIM(1.0 if name == "sde" else 0.0), steps, dense, steps)
         case "predictor":
             return Method(name, PredictorCorrector(corrector=None), steps, grid, steps)
         case "pc":
@@ -204,8 +187,6 @@ def _on_mean_reverting(
             corrector = ald if name == "pc-2023" else None
             sampler = PredictorCorrector(ReverseDiffusion(increments), corrector)
             return Method(name, sampler, steps, grid, corrected if corrector else steps)
-        case "regression":
-            return Method(name, None, 1, None, 0)
         case "rk45":
             return Method(name, RK45(end=grid.end), 1, grids.uniform, None)
     known = ", ".join(known for known in SAMPLERS if "upstream" not in known)

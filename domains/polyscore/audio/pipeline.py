@@ -1,41 +1,47 @@
 """Speech enhancement: noisy recordings in, cleaner ones out, at their own rate, length and level.
 
-    y  = resample(noisy) / max |resample(noisy)|          one factor for the whole recording, all channels
-    x  = codec.decode(sample(p(x0 | codec.encode(y))))    or the predictor's one call
-    out = mix * (resample(x * factor) + high band) + (1 - mix) * noisy
+    out = codec.decode(sample(p(x0 | codec.encode(y))))    or the predictor's one call
 
-The high band is what the model's rate cannot hold (`polyscore.audio.bands`). Every channel is enhanced by itself. Silence
-stays exactly silent: a channel of zeros never meets the network. Long recordings go through windows with context
-(`polyscore.audio.windows`) and noise that belongs to the frames of the recording (`polyscore.audio.frame_noise`), so the memory
-does not grow with the length and the seams do not differ by their noise.
+for windows y of the normalised recording (`polyscore.audio.recording`). Every channel is enhanced by itself, and silence stays
+exactly silent. Long recordings go through windows with noise that belongs to the frames of the recording
+(`polyscore.audio.frame_noise`), so the memory does not grow with the length and the seams do not differ by their noise. Windows
+are joined in one of two ways:
+
+    "context"    each window is sampled by itself, with context whose result is discarded (`polyscore.audio.windows`)
+    "blend"      one state for up to eight windows, in which the network is evaluated window by window at every step
+                 (`polyscore.audio.windowed`); these stretches are joined by context, a window long on each side
+
+Windows of one recording and of several go through the network together, as many as fit; what comes out depends on neither.
 
 Source: Richter et al. 2023, arXiv:2208.05830 (SGMSE+); Jukic et al. 2024, arXiv:2407.16074 (Schroedinger bridge).
 """
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Unpack
+from typing import Any, Literal, Unpack
 
 import torch
 from torch import Tensor, nn
 
-from polyscore.audio.bands import HighBand, add_high_band
-from polyscore.audio.calls import EnhanceSettings, check_call
+from polyscore.audio.bands import HighBand
+from polyscore.audio.calls import Channels, EnhanceSettings, Seams, check_windows
 from polyscore.audio.codec import SpectrogramCodec, pad_frames
 from polyscore.audio.frame_noise import FrameNoise, mix_seed
-from polyscore.audio.io import resample
-from polyscore.audio.memory import fitting_window, free_memory
+from polyscore.audio.memory import fitting_batch, fitting_window, free_memory
 from polyscore.audio.methods import Method, choose
+from polyscore.audio.recording import Recording, batches
+from polyscore.audio.windowed import Windowed
 from polyscore.audio.windows import Span, Windows
 from polyscore.errors import CheckpointError, ConfigError, InputError, PolyscoreError
 from polyscore.samplers import sample
 from polyscore.state import Given
 
 __all__ = ["SpeechEnhancer"]
+
+_BLENDED = 8  # windows that share one state
 
 
 class SpeechEnhancer(nn.Module):
@@ -51,6 +57,8 @@ class SpeechEnhancer(nn.Module):
         t_eps: smallest time the model was trained at.
         steps: number of steps of the preset "paper".
         sampler: its sampler, a name of `polyscore.audio.methods`; None for the usual one of the model's process.
+        snr: signal-to-noise ratio of its Langevin steps.
+        presets: what presets mean for this model where that is not the usual: {"fast": ("ode", 1)}, sampler and steps.
         window_seconds: recordings longer than this (plus ``context_seconds``) are enhanced in windows.
         context_seconds: what a window sees beyond its part, on each side.
 
@@ -69,6 +77,8 @@ class SpeechEnhancer(nn.Module):
         t_eps: float = 0.03,
         steps: int = 30,
         sampler: str | None = None,
+        snr: float = 0.5,
+        presets: Mapping[str, tuple[str, int]] | None = None,
         window_seconds: float = 10.0,
         context_seconds: float = 1.0,
     ) -> None:
@@ -93,6 +103,8 @@ class SpeechEnhancer(nn.Module):
         self.t_eps = t_eps
         self.steps = steps
         self.sampler = sampler
+        self.snr = snr
+        self.presets = presets
         self.window_seconds = window_seconds
         self.context_seconds = context_seconds
 
@@ -131,7 +143,7 @@ class SpeechEnhancer(nn.Module):
         preset: str = "balanced",
         steps: int | None = None,
         sampler: str | None = None,
-        snr: float = 0.5,
+        snr: float | None = None,
         corrector_steps: int = 1,
     ) -> Method:
         """The sampler, grid and number of steps that these choices mean for this model.
@@ -140,12 +152,15 @@ class SpeechEnhancer(nn.Module):
             InputError: an unknown preset or sampler, or one that the model's process does not have.
         """
         process = getattr(self.model, "process", None)
+        if self.presets and preset in self.presets:
+            name, count = self.presets[preset]
+            sampler, steps = sampler or name, steps or count
         method = choose(
             process,
             preset=preset,
             steps=steps,
             sampler=sampler,
-            snr=snr,
+            snr=self.snr if snr is None else snr,
             corrector_steps=corrector_steps,
             t_eps=self.t_eps,
             paper_steps=self.steps,
@@ -164,15 +179,17 @@ class SpeechEnhancer(nn.Module):
         preset: str = "balanced",
         steps: int | None = None,
         sampler: str | None = None,
-        snr: float = 0.5,
+        snr: float | None = None,
         corrector_steps: int = 1,
         seed: int = 0,
         mix: float = 1.0,
+        channels: Channels = "each",
         high_band: HighBand = "gain",
-        chunk: float | None = None,
-        batch_size: int = 1,
+        chunk: float | Literal["auto"] = "auto",
+        seams: Seams = "context",
+        batch_size: int | Literal["auto"] = "auto",
     ) -> Tensor:
-        """Enhance a recording (C, L) or (L,) of full scale 1 at ``sample_rate`` Hz; same shape, rate and level back.
+        """Enhance a recording (C, L) or (L,) of full scale 1 at ``sample_rate`` Hz; same length, rate and level back.
 
         Args:
             wave: the recording, real floating point.
@@ -180,40 +197,25 @@ class SpeechEnhancer(nn.Module):
             preset: "fast", "balanced" or "paper"; predictors make one call whatever it is.
             steps: number of steps, instead of the preset's.
             sampler: name of a sampler, instead of the preset's (`polyscore.audio.methods`).
-            snr: signal-to-noise ratio of the Langevin steps, for samplers that have them.
+            snr: signal-to-noise ratio of the Langevin steps, for samplers that have them; None for the model's.
             corrector_steps: number of Langevin steps before each step.
             seed: seed of the noise; channel c draws from (seed, c).
             mix: share of the enhanced signal in the output, 0 to 1; the rest is the input.
+            channels: "each" enhances every channel by itself; "mono" their mean and "first" the first give (1, L).
             high_band: what becomes of the band above the model's: "gain", "keep" or "drop" (`polyscore.audio.bands`).
-            chunk: seconds of a window; by default ``window_seconds``, or less where the free memory asks for it.
-            batch_size: windows per network call.
+            chunk: seconds of a window; "auto" for ``window_seconds``, or less where the free memory asks for it.
+            seams: how windows are joined, "context" or "blend" (module docstring); predictors know "context" alone.
+            batch_size: windows per network call; "auto" for 1 on a CPU, elsewhere what fits.
 
         Raises:
             InputError: a wave that is empty, not real, or holds NaN or infinity; an argument outside its range.
         """
-        check_call(wave, sample_rate, mix, high_band)
-        windows = self._windows(chunk)
         method = self.method(preset=preset, steps=steps, sampler=sampler, snr=snr, corrector_steps=corrector_steps)
-        noisy = wave.reshape(-1, wave.shape[-1]).to("cpu", torch.float32)
-        low = resample(noisy, sample_rate, self.sample_rate)
-        level = low.abs().amax()
-        channels = [c for c in range(len(low)) if low[c].any()]
-        if not channels or mix == 0:
-            return (1 - mix) * wave
-
-        def enhance_windows(windows: Tensor, spans: Sequence[Span]) -> Tensor:
-            return self._enhance_batch(windows / level, spans, method, seed) * level
-
-        clean = windows(low, enhance_windows, channels=channels, batch_size=batch_size)
-        if not torch.isfinite(clean).all():
-            raise PolyscoreError("enhance: the model returned NaN or infinity; nothing is written, try another preset or seed")
-        clean = resample(clean, self.sample_rate, sample_rate, length=noisy.shape[-1])
-        if sample_rate > self.sample_rate:
-            back = resample(low, self.sample_rate, sample_rate, length=noisy.shape[-1])
-            clean = add_high_band(clean, noisy, back, sample_rate, high_band)
-            clean[[c for c in range(len(low)) if c not in channels]] = 0
-        out = clean if mix == 1 else mix * clean + (1 - mix) * noisy
-        return out.reshape(wave.shape).to(wave)
+        check_windows(chunk, seams, batch_size)
+        settings: dict[str, Any] = {"mix": mix, "channels": channels, "high_band": high_band, "chunk": chunk, "seams": seams}
+        recording = self.prepare(wave, sample_rate, seed=seed, **settings)
+        self.run([recording], method, chunk=chunk, seams=seams, batch_size=batch_size)
+        return recording.result()
 
     def draws(
         self, wave: Tensor, sample_rate: int, count: int, *, seed: int = 0, **settings: Unpack[EnhanceSettings]
@@ -230,9 +232,68 @@ class SpeechEnhancer(nn.Module):
         if count < 1 or (count > 1 and method.sampler is None):
             raise InputError(f"enhance: samples is {count}; expected 1 for a predictor, whose answer is one, and at least 1 else")
         for number in range(count):
-            yield self.enhance(wave, sample_rate, seed=mix_seed(seed, number) if number else seed, **settings)
+            yield self.enhance(wave, sample_rate, seed=draw_seed(seed, number), **settings)
 
-    def latency(self, chunk: float | None = None) -> float:
+    def prepare(
+        self,
+        wave: Tensor,
+        sample_rate: int,
+        *,
+        seed: int = 0,
+        mix: float = 1.0,
+        channels: Channels = "each",
+        high_band: HighBand = "gain",
+        chunk: float | Literal["auto"] = "auto",
+        seams: Seams = "context",
+    ) -> Recording:
+        """A recording cut into windows for `run`, which takes several at once; the arguments are those of `enhance`.
+
+        Raises:
+            InputError: as `enhance`.
+        """
+        return Recording(
+            wave,
+            sample_rate,
+            model_rate=self.sample_rate,
+            windows=self._windows(chunk, seams),
+            seed=seed,
+            mix=mix,
+            high_band=high_band,
+            channels=channels,
+        )
+
+    @torch.no_grad()
+    def run(
+        self,
+        recordings: Sequence[Recording],
+        method: Method,
+        *,
+        chunk: float | Literal["auto"] = "auto",
+        seams: Seams = "context",
+        batch_size: int | Literal["auto"] = "auto",
+    ) -> None:
+        """Enhance prepared recordings; then each has its ``result()``.
+
+        Their windows go through the network ``batch_size`` at a time, those together whose spectrograms have the same number of
+        frames, so that no result depends on the others. ``method`` is what the method of that name returned, ``chunk`` and
+        ``seams`` are what the recordings were prepared with.
+
+        Raises:
+            InputError: an argument outside its range, or blending asked of a predictor.
+        """
+        check_windows(chunk, seams, batch_size)
+        if seams == "blend" and method.sampler is None:
+            raise InputError("seams 'blend' joins windows at every step of a sampler; this model makes one call, leave it out")
+        size = self.batch(chunk) if batch_size == "auto" else batch_size
+        denoiser = self._windowed(chunk, size) if seams == "blend" else self.model
+        for work in batches(recordings, size, self._width):
+            waves = [recording.window(span) for recording, span in work]
+            seeds = [mix_seed(recording.seed, span.channel) for recording, span in work]
+            results = self._enhance_batch(waves, (seeds, [span for _, span in work]), method, denoiser)
+            for (recording, span), result in zip(work, results, strict=True):
+                recording.put(span, result)
+
+    def latency(self, chunk: float | Literal["auto"] = "auto") -> float:
         """Seconds after which a sample has left `stream` at the latest, beside the time of computing."""
         windows = self._windows(chunk)
         return (windows.core + 1.5 * windows.context) / self.sample_rate
@@ -247,7 +308,7 @@ class SpeechEnhancer(nn.Module):
         steps: int | None = None,
         sampler: str | None = None,
         seed: int = 0,
-        chunk: float | None = None,
+        chunk: float | Literal["auto"] = "auto",
     ) -> Iterator[Tensor]:
         """Enhance blocks (C, n) as they arrive; yields blocks (C, m), in all as many samples, at most `latency` later.
 
@@ -265,63 +326,102 @@ class SpeechEnhancer(nn.Module):
             raise InputError(f"stream: sample_rate is {rate} Hz; expected a positive number")
 
         def enhance_window(wave: Tensor, span: Span, level: float) -> Tensor:
-            return self._enhance_batch(wave[None] / level, [span], method, seed)[0].cpu() * level
+            seeds = [mix_seed(seed, span.channel)]
+            return self._enhance_batch([wave / level], (seeds, [span]), method, self.model)[0].cpu() * level
 
         for block in stream_windows(blocks, (rate, self.sample_rate), self._windows(chunk), enhance_window):
             if not torch.isfinite(block).all():
                 raise PolyscoreError("stream: the model returned NaN or infinity; try another preset or seed")
             yield block
 
-    def window(self, chunk: float | None = None) -> float:
-        """Seconds of a window: ``chunk``, or by default ``window_seconds``, less where the free memory asks for it.
+    def window(self, chunk: float | Literal["auto"] = "auto") -> float:
+        """Seconds of a window: ``chunk``, or "auto" for ``window_seconds``, less where the free memory asks for it.
 
         Raises:
             InputError: a chunk that is not longer than 0.
         """
-        if chunk is not None and not 0 < chunk < math.inf:
-            raise InputError(f"enhance: chunk is {chunk} s; expected a positive number of seconds")
-        if chunk is not None or self.codec is None:
-            return self.window_seconds if chunk is None else chunk
+        check_windows(chunk, "context", 1)
+        if chunk != "auto":
+            return chunk
+        if self.codec is None:
+            return self.window_seconds
         frames = (self.codec.bins, self.sample_rate / self.codec.hop)
-        free = free_memory(next(self.parameters(), torch.empty(0)).device)
-        return fitting_window(self.model, self.window_seconds, self.context_seconds, frames, free)
+        return fitting_window(self.model, self.window_seconds, self.context_seconds, frames, free_memory(self._device))
 
-    def _windows(self, chunk: float | None) -> Windows:
+    def batch(self, chunk: float | Literal["auto"] = "auto") -> int:
+        """Windows per network call that "auto" means: 1 on a CPU, elsewhere what fits in half of the free memory."""
+        if self.codec is None:
+            return 1
+        frames = (self.codec.bins, self.sample_rate / self.codec.hop)
+        return fitting_batch(self.model, self.window(chunk) + 2 * self.context_seconds, frames, self._device)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.parameters(), torch.empty(0)).device
+
+    def _windows(self, chunk: float | Literal["auto"], seams: Seams = "context") -> Windows:
+        seconds = self.window(chunk)
+        if seams == "blend" and self.codec is not None:
+            # Cuts of the outer windows are cuts of the inner ones, so that neighbours see the same inner windows.
+            core = self._blended(seconds)[0] * self.codec.hop
+            return Windows(_BLENDED * core, core + core % 2)
         # Cuts lie on frames, so that a window's frames are frames of the whole recording.
         grid = 2 * (self.codec.hop if self.codec is not None else 1)
-        seconds = self.window(chunk)
         context = round(min(self.context_seconds, seconds) * self.sample_rate / grid) * grid
         core = max(context, grid, round(seconds * self.sample_rate / grid) * grid)
         return Windows(core, context)
 
-    def _enhance_batch(self, waves: Tensor, spans: Sequence[Span], method: Method, seed: int) -> Tensor:
-        """Windows (B, l) of the normalised recording to enhanced ones, on the model's device."""
-        device = next(self.model.parameters(), waves).device
-        length = waves.shape[-1]
+    def _blended(self, seconds: float) -> tuple[int, int]:
+        """Frames and overlap of the inner windows: multiples of what the network asks for, the overlap even."""
+        assert self.codec is not None
+        rate, even = self.sample_rate / self.codec.hop, self.frame_multiple * (1 + self.frame_multiple % 2)
+        overlap = max(1, round(min(self.context_seconds, seconds) * rate / even)) * even
+        return max(overlap, round(seconds * rate / even) * even), overlap
+
+    def _windowed(self, chunk: float | Literal["auto"], batch_size: int) -> Windowed:
+        frames, overlap = self._blended(self.window(chunk))
+        return Windowed(self.model, frames, overlap, batch_size)
+
+    def _width(self, span: Span) -> int:
+        """What windows must share to go through the network together: frames with their padding, or samples."""
         if self.codec is None:
-            out: Tensor = self.model(waves.to(device))
-            return out[..., :length]
-        encoded = self.codec.encode(waves.to(device))
-        spec = pad_frames(encoded, self.frame_multiple, self.frame_padding)
+            return span.length
+        return -(-self.codec.frames(span.length) // self.frame_multiple)
+
+    def _enhance_batch(
+        self, waves: Sequence[Tensor], places: tuple[Sequence[int], Sequence[Span]], method: Method, denoiser: Any
+    ) -> list[Tensor]:
+        """Windows (l,) of normalised recordings, of one width, to enhanced ones on the model's device."""
+        if self.codec is None:
+            out: Tensor = self.model(torch.stack(list(waves)).to(self._device))
+            return [row[: len(wave)] for row, wave in zip(out, waves, strict=True)]
+        encoded = (self.codec.encode(wave.to(self._device)) for wave in waves)
+        spec = torch.stack([pad_frames(one, self.frame_multiple, self.frame_padding) for one in encoded])
         if method.sampler is None:
-            predictor = getattr(self.model, "predictor", self.model)
-            return self.codec.decode(predictor(spec), length)
-        y = spec[:, None]
+            enhanced = getattr(self.model, "predictor", self.model)(spec)
+        else:
+            enhanced = self._sample(spec[:, None], places, method, denoiser)[:, 0]
+        return [self.codec.decode(one, len(wave)) for one, wave in zip(enhanced, waves, strict=True)]
+
+    def _sample(
+        self, y: Tensor, places: tuple[Sequence[int], Sequence[Span]], method: Method, denoiser: Any
+    ) -> Tensor:
+        """A draw of the clean spectrograms (B, 1, F, T) given the noisy ones."""
+        assert self.codec is not None
+        seeds, spans = places
         # A model that makes its own end point and conditioning (StoRM) says so; for others both are the noisy spectrogram.
-        endpoint: Callable[[Tensor], Given] = getattr(self.model, "given", _noisy_itself)
-        given = endpoint(y)
-        noise = FrameNoise([mix_seed(seed, span.channel) for span in spans], [span.start // self.codec.hop for span in spans])
+        endpoint: Callable[[Tensor], Given] = getattr(denoiser, "given", _noisy_itself)
+        noise = FrameNoise(seeds, [span.start // self.codec.hop for span in spans])
+        process: Any = self.model.process
         x: Tensor = sample(
-            method.sampler,
-            self.model,
-            self.model.process,
-            y,
-            steps=method.steps,
-            grid=method.grid,
-            given=given,
-            noise=noise,
+            method.sampler, denoiser, process, y, steps=method.steps, grid=method.grid, given=endpoint(y), noise=noise
         )
-        return self.codec.decode(x[:, 0], length)
+        return x
+
+
+def draw_seed(seed: int, number: int) -> int:
+    """Seed of draw ``number`` of several: the first has ``seed`` itself."""
+    return mix_seed(seed, number) if number else seed
 
 
 def _noisy_itself(noisy: Tensor) -> Given:

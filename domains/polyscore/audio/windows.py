@@ -1,23 +1,24 @@
-"""Long waves in bounded memory: windows with context, cross-faded where they meet.
+"""Long signals in bounded memory: windows with context, cross-faded where they meet.
 
-The wave is cut into cores of ``core`` samples. The function sees each core with ``context`` samples on both sides; what it
-returns for the outer part of the context, where it lacked surroundings, is discarded. Around each cut the two neighbours
-are mixed linearly over ``context`` samples: neighbours agree there up to small errors, and a linear mix of equal signals
-is that signal (equal-power fades would raise it by 3 dB).
+The last axis is cut into cores of ``core`` samples (or frames). The function sees each core with ``context`` samples on both
+sides; what it returns for the outer half of the context, where it lacked surroundings, is discarded. Around each cut the two
+neighbours are mixed linearly over ``context`` samples: neighbours agree there up to small errors, and a linear mix of equal
+signals is that signal (equal-power fades would raise it by 3 dB).
 
         core k           |           core k+1
     ...==================|===....               window k: it sees all of this, = is kept, . is discarded
                   ....===|======================...     window k + 1
                       ^^^^^^ mixed
 
-A wave of at most ``core + context`` samples is one window: the function sees it whole.
+A function whose output depends on at most context / 2 samples to either side does not notice the windows. A signal of at
+most ``core + context`` samples is one window: the function sees it whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import torch
 from torch import Tensor
@@ -61,7 +62,7 @@ class Windows:
             )
 
     def spans(self, length: int, channel: int = 0) -> list[Span]:
-        """The windows of a wave of ``length`` samples, in order."""
+        """The windows of a signal of ``length`` samples, in order."""
         # The last core takes a rest of up to `context` samples, too short to be worth a window of its own.
         inner = range(self.core, max(self.core, length - self.context), self.core)
         cuts = [0, *inner, length]
@@ -70,46 +71,39 @@ class Windows:
             for left, right in pairwise(cuts)
         ]
 
-    def __call__(
-        self,
-        wave: Tensor,
-        function: Callable[[Tensor, Sequence[Span]], Tensor],
-        *,
-        channels: Sequence[int],
-        batch_size: int = 1,
-    ) -> Tensor:
-        """Apply ``function`` to the given channels of ``wave`` (C, L); the others stay zero.
+    def add(self, out: Tensor, result: Tensor, span: Span) -> None:
+        """Add a window's result (..., l) to ``out`` (..., L), faded around the cuts that it shares with its neighbours."""
+        length, half = out.shape[-1], self.context // 2
+        first, last = span.left == 0, span.right == length
+        low = 0 if first else span.left - half
+        high = length if last else span.right + half
+        part = result[..., low - span.start : high - span.start].to(out, copy=True)
+        if self.context:
+            ramp = (torch.arange(self.context, device=out.device, dtype=torch.float64) + 0.5) / self.context
+            ramp = ramp.to(out.real.dtype)
+            if not first:
+                part[..., : self.context] *= ramp
+            if not last:
+                part[..., -self.context :] *= ramp.flip(0)
+        out[..., low:high] += part
 
-        ``function`` maps a batch (B, l) of equally long windows, and where they lie, to (B, l); it is called with at most
-        ``batch_size`` windows.
+    def __call__(self, signal: Tensor, function: Callable[[Tensor], Tensor], *, batch_size: int = 1) -> Tensor:
+        """Apply ``function`` to ``signal`` (..., L) window by window.
+
+        ``function`` maps a batch (n, ..., l) of equally long windows to a tensor of as many windows of that length, whatever
+        the axes between; it is called with at most ``batch_size`` windows.
         """
-        out = torch.zeros_like(wave)
-        for spans in self._batches(wave.shape[-1], channels, batch_size):
-            windows = torch.stack([wave[span.channel, span.start : span.stop] for span in spans])
-            for span, result in zip(spans, function(windows, spans).to(out), strict=True):
-                self._add(out[span.channel], result, span)
+        out: Tensor | None = None
+        for spans in self._batches(signal.shape[-1], batch_size):
+            results = function(torch.stack([signal[..., span.start : span.stop] for span in spans]))
+            if out is None:
+                out = results.new_zeros(*results.shape[1:-1], signal.shape[-1])
+            for span, result in zip(spans, results, strict=True):
+                self.add(out, result, span)
+        assert out is not None
         return out
 
-    def _batches(self, length: int, channels: Sequence[int], size: int) -> Iterator[list[Span]]:
-        batch: list[Span] = []
-        for span in (span for channel in channels for span in self.spans(length, channel)):
-            if batch and (len(batch) == size or batch[0].length != span.length):
-                yield batch
-                batch = []
-            batch.append(span)
-        if batch:
-            yield batch
-
-    def _add(self, out: Tensor, result: Tensor, span: Span) -> None:
-        """Add a window's result, faded linearly over ``context`` samples around the cuts it shares with neighbours."""
-        half, first, last = self.context // 2, span.left == 0, span.right == len(out)
-        low = 0 if first else span.left - half
-        high = len(out) if last else span.right + half
-        part = result[low - span.start : high - span.start].clone()
-        if self.context:
-            ramp = (torch.arange(self.context, device=out.device, dtype=out.dtype) + 0.5) / self.context
-            if not first:
-                part[: self.context] *= ramp
-            if not last:
-                part[-self.context :] *= ramp.flip(0)
-        out[low:high] += part
+    def _batches(self, length: int, size: int) -> Iterator[Sequence[Span]]:
+        for _, equal in groupby(self.spans(length), lambda span: span.length):
+            spans = list(equal)
+            yield from (spans[i : i + size] for i in range(0, len(spans), size))

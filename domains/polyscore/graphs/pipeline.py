@@ -145,6 +145,7 @@ class GraphGenerator(nn.Module):
         norm: Literal["sample", "batch"] = "sample",
         batch_size: int = 256,
         around: Around | None = None,
+        method: Method | None = None,
     ) -> Graphs:
         """Draw graphs, in the order of their seeds.
 
@@ -157,6 +158,7 @@ class GraphGenerator(nn.Module):
             norm: what sets the size of Langevin steps, `polyscore.graphs.methods`.
             batch_size: graphs of similar size at a time.
             around: wraps the denoiser of every batch.
+            method: how to sample, instead of `preset`, `sampler`, `steps` and `norm`.
 
         Returns:
             The last means: real-valued, see `polyscore.graphs.molecules` and `polyscore.graphs.generic` for graphs as such.
@@ -170,7 +172,7 @@ class GraphGenerator(nn.Module):
         if len(seed) != total or total < 1:
             raise InputError(f"sample: {total} graphs with {len(seed)} seeds; expected at least one graph, one seed each")
         sizes = self.draw_sizes(seed) if isinstance(count, int) else list(count)
-        method = self.method(preset=preset, sampler=sampler, steps=steps, norm=norm)
+        method = method or self.method(preset=preset, sampler=sampler, steps=steps, norm=norm)
         parts, order = [], sorted(range(len(sizes)), key=lambda i: sizes[i])
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]

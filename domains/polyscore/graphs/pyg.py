@@ -35,7 +35,8 @@ def to_pyg(graphs: Graphs) -> list[Any]:
 def from_pyg(data: Sequence[Any]) -> Graphs:
     """Dense graphs of a list of `Data`, a `Batch` or a data set; without `edge_attr` every edge weighs 1, without `x` F is 0.
 
-    Edges given in one direction count in both; loops are left out.
+    Edges given in one direction count in both; loops, and edges of weight 0, are left out. Undirected graphs without these, their
+    edges in the order of `Data.coalesce`, come back from `to_pyg` as they were.
 
     Raises:
         InputError: no graphs, node features of different widths, or edges with several attributes.
@@ -57,5 +58,7 @@ def from_pyg(data: Sequence[Any]) -> Graphs:
             raise InputError(f"from_pyg: edge_attr {tuple(item.edge_attr.shape)} for {len(i)} edges; expected one number an edge")
         adj[row, i, j] = weight
         adj[row, j, i] = weight
+        if not adj[row, i, j].equal(weight):
+            raise InputError(f"from_pyg: graph {row} has an edge with two weights; expected undirected graphs")
     adj.diagonal(dim1=1, dim2=2).zero_()
     return Graphs(x, adj, mask_of([int(item.num_nodes) for item in items], n))

@@ -22,10 +22,24 @@ import torch
 from torch import Tensor
 
 from polyscore.errors import ConfigError, InputError
-from polyscore.samplers import Run, StepState
+from polyscore.graphs.methods import Method
+from polyscore.samplers import DDIM, Ancestral, Run, StepState
 from polyscore.state import Given, map_state
 
-__all__ = ["Resampling"]
+__all__ = ["Resampling", "Reward", "resampled"]
+
+Reward = Callable[[Any, Given], Tensor]
+"""(x0, given) to what is wanted, one number a graph, (B,)."""
+
+
+def resampled(method: Method, reward: Reward, scale: float, *, island: int, every: int = 10) -> Method:
+    """The method with selection; ancestral sampling is made the stepper it equals.
+
+    Raises:
+        ConfigError: the method's sampler has no single steps (the multistep ones), or numbers out of range.
+    """
+    sampler = Ancestral(method.sampler.eta) if isinstance(method.sampler, DDIM) else method.sampler
+    return replace(method, sampler=Resampling(sampler, reward, scale, island, every))
 
 
 class _Memory(NamedTuple):
@@ -44,7 +58,8 @@ class Resampling:
         scale: c.
         island: graphs that compete, consecutive ones of the batch, all of one size.
         every: steps between two looks.
-        seed: of the draws.
+
+    An island's draws come from the noise of its first graph, so they do not depend on the other islands of the batch.
 
     Raises:
         ConfigError: numbers out of range, or a sampler that is no stepper.
@@ -52,11 +67,10 @@ class Resampling:
     """
 
     stepper: Any
-    reward: Callable[[Any, Given], Tensor]
+    reward: Reward
     scale: float
     island: int
     every: int = 10
-    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.island < 1 or self.every < 1 or self.scale < 0 or not hasattr(self.stepper, "init"):
@@ -83,24 +97,28 @@ class Resampling:
             return inner._replace(memory=memory._replace(inner=inner.memory))
         reward = self.reward(inner.prediction.x0, run.given).double().cpu()
         weight = memory.weight + self.scale * (reward - memory.reward)
-        rows, weight = self._drawn(weight, i, always=last)
+        rows, weight = self._drawn(weight, _uniform(run, len(weight))[:: self.island], always=last)
         prediction = replace(inner.prediction, x0=_take(inner.prediction.x0, rows))
         return inner._replace(x=_take(inner.x, rows), prediction=prediction, memory=_Memory(inner.memory, weight, reward[rows]))
 
     def done(self, run: Run, state: StepState, i: int) -> bool:
         return bool(self.stepper.done(run, state, i))
 
-    def _drawn(self, weight: Tensor, i: int, *, always: bool) -> tuple[Tensor, Tensor]:
-        """Which row every row becomes, and its ln w."""
+    def _drawn(self, weight: Tensor, starts: Tensor, *, always: bool) -> tuple[Tensor, Tensor]:
+        """Which row every row becomes, and its ln w; `starts` (islands, 1) is uniform in [0, 1]."""
         n = self.island
         shares = torch.softmax(weight.view(-1, n), 1)
         poor = (1 / shares.square().sum(1) < (n if always else n / 2)).unsqueeze(1)
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + i)
-        starts = torch.rand(len(shares), 1, generator=generator, dtype=torch.float64)
         points = (torch.arange(n) + starts) / n
         chosen = torch.searchsorted(shares.cumsum(1), points).clamp(max=n - 1)
         rows = torch.where(poor, chosen, torch.arange(n)) + n * torch.arange(len(shares)).unsqueeze(1)
         return rows.flatten(), torch.where(poor, 0.0, weight.view(-1, n)).flatten()
+
+
+def _uniform(run: Run, count: int) -> Tensor:
+    """(count, 1), each from the noise of one graph."""
+    uniform: Tensor = torch.special.ndtr(run.noise(torch.empty(count, 1, dtype=torch.float64)))
+    return uniform
 
 
 def _take(state: Any, rows: Tensor) -> Any:

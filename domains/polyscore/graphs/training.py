@@ -34,7 +34,7 @@ from polyscore.training import ScoreTraining, Stratified, TimeDensity, Uniform
 from polyscore.training.draws import SampleNoise, generator_of
 from polyscore.training.optimiser import AdamW
 
-__all__ = ["CategoricalTraining", "GraphTraining", "category_losses", "score_losses"]
+__all__ = ["CategoricalTraining", "GraphTraining", "OnGraphs", "category_losses", "score_losses"]
 
 
 def score_losses(
@@ -86,7 +86,7 @@ def category_losses(
     return {"x": x.sum(1), "adj": adj.sum(1)}
 
 
-class _OnGraphs(ScoreTraining, ABC):
+class OnGraphs(ScoreTraining, ABC):
     """Logs the losses of both leaves beside their sum; batches are `{"x0": {"x", "adj"}, "mask"}`.
 
     The sizes that the model draws are counted in the training data, where the data module has `facts`.
@@ -130,7 +130,7 @@ class _OnGraphs(ScoreTraining, ABC):
         return sum(parts.values(), torch.zeros(())), t
 
 
-class CategoricalTraining(_OnGraphs):
+class CategoricalTraining(OnGraphs):
     """Trains the `CategoricalDenoiser` of a `GraphGenerator`; the whole generator is exported.
 
     Args:
@@ -161,7 +161,7 @@ class CategoricalTraining(_OnGraphs):
         return category_losses(self.denoiser, x0, t, mask=mask, noise=noise)
 
 
-class GraphTraining(_OnGraphs):
+class GraphTraining(OnGraphs):
     """Trains the two networks of a `GraphGenerator`; the whole generator is exported.
 
     Batches are `{"x0": {"x": (B, N, F), "adj": (B, N, N)}, "mask": (B, N)}`. Logs the losses of both leaves beside their sum.
@@ -211,8 +211,8 @@ class GraphTraining(_OnGraphs):
 
     def configure_optimizers(self) -> Any:
         chosen = [(self.optimiser, self._networks.x), (self.optimiser_adj, self._networks.adj)]
-        if any(part.decay == "cosine" for part, _ in chosen) and self.trainer.estimated_stepping_batches == float("inf"):
-            raise ConfigError("GraphTraining: a cosine decay needs an end; set trainer.max_steps or trainer.max_epochs")
+        if any(part.decay != "constant" for part, _ in chosen) and self.trainer.estimated_stepping_batches == float("inf"):
+            raise ConfigError("GraphTraining: a decay of the rate needs an end; set trainer.max_steps or trainer.max_epochs")
         steps = self.trainer.estimated_stepping_batches
         groups: list[dict[str, Any]] = []
         rates: list[Callable[[int], float]] = []

@@ -32,6 +32,7 @@ def transformer_generator(
     pair_width: int = 32,
     heads: int = 4,
     layers: int = 4,
+    walks: int = 0,
     alpha_min: float = 0.01,
     presets: Mapping[str, Settings] | None = None,
 ) -> GraphGenerator:
@@ -43,13 +44,13 @@ def transformer_generator(
         pair_width: of a pair of nodes.
         heads: attention heads.
         layers: layers.
+        walks: channels of walks of two edges.
         alpha_min: what is left of the data at t = 1, of the cosine process of both leaves.
         presets: settings of sampling by name; 100 ("fast") and 500 ("exact") ancestral steps by default.
     """
     f, k = facts.features, len(facts.levels)
-    network = GraphTransformer(
-        2 * f, k + 1, 2, nodes_out=f, pairs_out=k, width=width, pair_width=pair_width, heads=heads, layers=layers
-    )
+    shape = {"width": width, "pair_width": pair_width, "heads": heads, "layers": layers, "walks": walks}
+    network = GraphTransformer(2 * f, k + 1, 2, nodes_out=f, pairs_out=k, **shape)
     process = graph_process(Cosine(alpha_min), Cosine(alpha_min))
     denoiser = CategoricalDenoiser(network, process, facts.levels)
     return GraphGenerator(denoiser, f, facts.sizes, atoms=facts.atoms, presets=presets or _PRESETS)
@@ -64,6 +65,7 @@ class TransformerTraining(CategoricalTraining):
         pair_width: of a pair of nodes.
         heads: attention heads.
         layers: layers.
+        walks: channels of walks of two edges.
         alpha_min: what is left of the data at t = 1.
         presets: settings of sampling by name.
         optimiser: optimiser and learning rate.
@@ -81,12 +83,13 @@ class TransformerTraining(CategoricalTraining):
         pair_width: int = 32,
         heads: int = 4,
         layers: int = 4,
+        walks: int = 0,
         alpha_min: float = 0.01,
         presets: Mapping[str, Settings] | None = None,
         optimiser: AdamW = AdamW(),  # noqa: B008
         seed: int = 0,
     ) -> None:
-        shape = {"width": width, "pair_width": pair_width, "heads": heads, "layers": layers}
+        shape = {"width": width, "pair_width": pair_width, "heads": heads, "layers": layers, "walks": walks}
         super().__init__(transformer_generator(_NOTHING, **shape, presets=presets), times, optimiser=optimiser, seed=seed)
         self.shape, self.alpha_min, self.presets = shape, alpha_min, presets
         self._made = False

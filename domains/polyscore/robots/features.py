@@ -16,6 +16,8 @@ from polyscore.errors import InputError
 
 __all__ = ["First", "PushGeometry", "PushRelative"]
 
+_ORIGIN = (0.3, -0.4)  # of the effector in PushBlocks, which is not imported: acting needs no simulator
+
 
 @dataclass(frozen=True)
 class First:
@@ -68,31 +70,58 @@ class PushRelative:
 
 @dataclass(frozen=True)
 class PushGeometry(PushRelative):
-    """`PushRelative` and what the expert's geometry is made of, in 36 features, from whole observations (..., 16).
+    r"""`PushRelative` and the geometry of pushing, in 66 features, from whole observations (..., 16).
 
-    After the 14: the way from the effector to the point it is sent to; then, for the pairs (block, target) 00, 01, 10, 11, the
-    distances, the unit vectors from block to target, and sin and cos of four times the angle from the block's yaw to that vector.
-    Of a goal the positions of the blocks and the distances count: the latter say which block belongs into which target.
+    With p the effector, q the point it is sent to, b a block, g a target, w = g - b, d = w / |w| and the short form
+    S(v) = v / sqrt(|v|^2 + (2 cm)^2) of a way v, which keeps its direction and tells millimetres near its end:
+
+        14..15   q - p
+        16..35   of the pairs (b, g) 00, 01, 10, 11: |w|, d, sin and cos of four times the angle from the block's yaw to d
+        36..43   of the pairs: tanh(along / 5 cm), tanh(beside / 3 cm), the parts of p - b along d and across it
+        44..51   of the pairs: S(b - 5 cm d - q), the way to where a push begins
+        52..57   S(b - q) of both blocks, and S(o - q) with o the effector's origin
+        58..65   of the pairs: tanh(|w| / 8 cm), and the logistic function of (10 cm - |w|) / 1 cm: whether b is at g
+
+    Of a goal the positions of the blocks and the last four count: where the blocks are, and which block is at which target.
     """
 
-    width: int = 36
+    width: int = 66
 
     def __call__(self, observation: Tensor) -> Tensor:
-        """States (..., 36)."""
+        """States (..., 66)."""
         if observation.shape[-1] != 16:
             raise InputError(f"PushGeometry: an observation of {observation.shape[-1]} features, expected the 16 of PushBlocks")
         batch = observation.shape[:-1]
+        effector, sent = observation[..., 6:8], observation[..., 8:10]
         blocks, yaws = observation[..., [0, 1, 3, 4]].reshape(*batch, 2, 1, 2), observation[..., [2, 5]].unsqueeze(-1)
         targets = observation[..., [10, 11, 13, 14]].reshape(*batch, 1, 2, 2)
         ways = targets - blocks
         gaps = torch.linalg.vector_norm(ways, dim=-1)
         units = ways / gaps.unsqueeze(-1).clamp(min=1e-6)
         turns = 4 * (torch.atan2(units[..., 1], units[..., 0]) - yaws)
-        parts = (gaps, units, torch.sin(turns), torch.cos(turns))
-        pairs = [part.flatten(-3 if part is units else -2) for part in parts]
-        return torch.cat([super().__call__(observation), observation[..., 8:10] - observation[..., 6:8], *pairs], -1)
+        off, start = effector[..., None, None, :] - blocks, sent[..., None, None, :]
+        along, beside = (off * units).sum(-1), units[..., 0] * off[..., 1] - units[..., 1] * off[..., 0]
+        parts = (
+            super().__call__(observation),
+            sent - effector,
+            gaps.flatten(-2),
+            units.flatten(-3),
+            torch.sin(turns).flatten(-2),
+            torch.cos(turns).flatten(-2),
+            torch.stack([torch.tanh(along / 0.05), torch.tanh(beside / 0.03)], -1).flatten(-3),
+            _short(blocks - 0.05 * units - start).flatten(-3),
+            _short(blocks - start).flatten(-3),
+            _short(sent.new_tensor(_ORIGIN) - sent),
+            torch.tanh(gaps / 0.08).flatten(-2),
+            torch.sigmoid((0.1 - gaps) / 0.01).flatten(-2),
+        )
+        return torch.cat(parts, -1)
 
     @property
     def goal_mask(self) -> tuple[float, ...]:
-        """1 for the positions of the blocks and the distances to the targets."""
-        return tuple(float(2 <= i < 6 or 16 <= i < 20) for i in range(self.width))
+        """1 for the positions of the blocks and for which is at which target."""
+        return tuple(float(2 <= i < 6 or i >= 62) for i in range(self.width))
+
+
+def _short(way: Tensor) -> Tensor:
+    return way / torch.sqrt(way.square().sum(-1, keepdim=True) + 0.02**2)

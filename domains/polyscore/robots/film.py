@@ -20,29 +20,37 @@ __all__ = ["mosaic", "write_film"]
 Frames = NDArray[np.uint8]
 
 
-def mosaic(outcomes: Sequence[Outcome], *, size: int = 160, every: int = 2, columns: int = 4) -> Iterator[Frames]:
+def mosaic(
+    outcomes: Sequence[Outcome],
+    fans: Sequence[NDArray[np.float32]] | None = None,
+    *,
+    size: int = 160,
+    every: int = 2,
+    columns: int = 4,
+) -> Iterator[Frames]:
     """Frames (H, W, 3) of episodes side by side, every `every`-th step, with their goals as outlines; the last ones stay.
 
-    The line from the effector is the action, drawn five times as long. A finished episode has a frame: green where all that was
-    asked is done, amber where half of it is, red.
+    The lines from the effector are the draws of `fans` (steps, K, 2) or else the action alone, five times as long. A finished
+    episode has a frame: green where all that was asked is done, amber where half of it is, red.
 
     Raises:
-        InputError: no episodes.
+        InputError: no episodes, or not one fan for each.
     """
-    if not outcomes:
-        raise InputError("mosaic: no episodes")
+    if not outcomes or (fans is not None and len(fans) != len(outcomes)):
+        raise InputError(f"mosaic: {len(outcomes)} episodes, {0 if fans is None else len(fans)} fans; expected one for each")
+    drawn = [o.actions[:, None] for o in outcomes] if fans is None else fans
     longest = max(o.steps for o in outcomes)
     for step in [*range(0, longest, every), longest]:
-        pictures = [_frame(o, step, size) for o in outcomes]
+        pictures = [_frame(o, fan, step, size) for o, fan in zip(outcomes, drawn, strict=True)]
         yield grid(np.stack(pictures), columns=columns, gap=2)
 
 
-def _frame(outcome: Outcome, step: int, size: int) -> Frames:
+def _frame(outcome: Outcome, fan: NDArray[np.float32], step: int, size: int) -> Frames:
     at = min(step, outcome.steps)
     seen = outcome.observations[at]
     futures = []
     if at < outcome.steps:
-        futures.append(np.stack([seen[8:10], seen[8:10] + 5 * outcome.actions[at]]))
+        futures = [np.stack([seen[8:10], seen[8:10] + 5 * action]) for action in fan[at]]
     picture = paint(seen, size=size, goal=outcome.goal, futures=futures).copy()
     if at == outcome.steps:
         colour = (58, 150, 80) if outcome.result == 1 else (225, 160, 40) if outcome.result > 0 else (200, 60, 50)

@@ -182,12 +182,7 @@ class Policy(nn.Module):
         """
         chosen = sampling or self.sampling
         device = self.normaliser.state.shift.device
-        seen = self._finite("observation", observation, device)
-        single = seen.ndim == 1
-        seen = seen[None] if single else seen
-        if seen.ndim != 2 or (self._states and len(self._states[-1]) != len(seen)):
-            before = f" of {len(self._states[-1])} environments, as before; `reset()` begins anew" if self._states else ""
-            raise InputError(f"act: observation {tuple(seen.shape)}, expected (O,) or (N, O){before}")
+        seen, single = self._seen(observation, device)
         network: Any = self.denoiser.network
         states = [*self._states, self.encode(seen)][-network.window :]
         past = self._actions[-(len(states) - 1) :] if len(states) > 1 else []
@@ -205,29 +200,70 @@ class Policy(nn.Module):
         raw = raw[0] if single else raw
         return raw if isinstance(observation, Tensor) else raw.cpu().numpy()
 
+    def correct(self, action: Any) -> None:
+        """Remember `action` (A,) or (N, A) as what the last call did: where a limit or a person changed what was executed.
+
+        Raises:
+            InputError: before the first call of an episode, or not of the shape of its action.
+        """
+        if not self._step:
+            raise InputError("correct: nothing was done yet in this episode; `act` comes first")
+        given = self._finite("action", action, self.normaliser.action.shift.device)
+        given = given[None] if given.ndim == 1 else given
+        wanted = (len(self._states[-1]), self.normaliser.action.width)
+        if tuple(given.shape) != wanted:
+            raise InputError(f"correct: action {tuple(given.shape)}, expected {wanted}")
+        if self._actions:
+            self._actions[-1] = self.normaliser.action(given)
+
     def _draw(self, given: Given, past: Sequence[Tensor], source: Noise, chosen: Sampling) -> Tensor:
         process: Any = self.denoiser.process
-        if chosen not in self._methods:
-            method, times = chosen.method(), chosen.times(process)
-            self._methods[chosen] = method.plan(process, times) if hasattr(method, "plan") else method, times
-        method, times = self._methods[chosen]
-        states = given.cond["state"]
-        new = float(process.sigma(times[0])) * source(states.new_empty(len(states), 1, self.normaliser.action.width))
-        denoiser: Any = self.denoiser
-        if chosen.guidance != 1 and "goal" in given.cond:
-            denoiser = CFG(denoiser, _no_goal, chosen.guidance)
-        x = new
+        denoiser, x = self._guided(given, chosen), self._start(given, 1, source, chosen)
         if past:
             known = torch.stack(list(past), 1)
             if chosen.history != "redenoise":
                 noise = source(known) if chosen.history == "renoise" else None
                 denoiser = KnownPast(denoiser, process, known, noise)
-            x = torch.cat([known, new], 1)
+            x = torch.cat([known, x], 1)
+        return self._solve(denoiser, x, given, source, chosen)[:, -1]
+
+    def _method(self, chosen: Sampling) -> tuple[Any, list[float]]:
+        """The sampler, as a table where it is one, and its times."""
+        if chosen not in self._methods:
+            process: Any = self.denoiser.process
+            method, times = chosen.method(), chosen.times(process)
+            self._methods[chosen] = method.plan(process, times) if hasattr(method, "plan") else method, times
+        return self._methods[chosen]
+
+    def _guided(self, given: Given, chosen: Sampling) -> Any:
+        guided = chosen.guidance != 1 and "goal" in given.cond
+        return CFG(self.denoiser, _no_goal, chosen.guidance) if guided else self.denoiser
+
+    def _start(self, given: Given, steps: int, source: Noise, chosen: Sampling) -> Tensor:
+        """Noise of the first level for `steps` actions, (N, steps, A)."""
+        process: Any = self.denoiser.process
+        like = given.cond["state"].new_empty(len(given.cond["state"]), steps, self.normaliser.action.width)
+        return float(process.sigma(self._method(chosen)[1][0])) * source(like)
+
+    def _solve(self, denoiser: Any, x: Tensor, given: Given, source: Noise, chosen: Sampling) -> Tensor:
+        """Where the sampler takes x (N, t, A)."""
+        process: Any = self.denoiser.process
+        method, times = self._method(chosen)
         if hasattr(method, "stages"):
             out: Tensor = execute(method, denoiser, process, x, given=given, noise=source)
         else:
             out = sample(method, denoiser, process, x, steps=len(times) - 1, grid=times, given=given, noise=source, init=x)
-        return out[:, -1]
+        return out
+
+    def _seen(self, observation: Any, device: torch.device) -> tuple[Tensor, bool]:
+        """Observations (N, O), and whether they were given as one (O,)."""
+        seen = self._finite("observation", observation, device)
+        single = seen.ndim == 1
+        seen = seen[None] if single else seen
+        if seen.ndim != 2 or (self._states and len(self._states[-1]) != len(seen)):
+            before = f" of {len(self._states[-1])} environments, as before; `reset()` begins anew" if self._states else ""
+            raise InputError(f"act: observation {tuple(seen.shape)}, expected (O,) or (N, O){before}")
+        return seen, single
 
     def _goal(self, goal: Any, count: int, steps: int, device: torch.device) -> Tensor:
         if goal is None:

@@ -25,6 +25,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from polyscore.audio.data import augment
 from polyscore.audio.data.speech import Wave, resample
+from polyscore.audio.io import Reader
 from polyscore.errors import InputError
 
 __all__ = ["Folder", "Mixing", "MixtureDataset"]
@@ -96,12 +97,12 @@ class Folder:
 
     @staticmethod
     def _read(path: Path, samples: int, rate: int, rng: Rng) -> Wave:
-        with soundfile.SoundFile(path) as file:
+        with Reader(path) as file:
             wanted = int(np.ceil(samples * file.samplerate / rate)) + 1
             if file.frames == 0:
                 raise InputError(f"speech mixtures: {path} holds no sample; remove it")
             if file.frames > wanted:
-                file.seek(int(rng.integers(file.frames - wanted)))
+                file.skip(int(rng.integers(file.frames - wanted)))
             block = file.read(wanted, dtype="float32", always_2d=True)
             channel = block[:, int(rng.integers(block.shape[1]))]
             return resample(channel, file.samplerate, rate)[:samples]

@@ -8,12 +8,11 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from polyscore.audio.data.loading import loader
 from polyscore.audio.data.mixture import Mixing, MixtureDataset
 from polyscore.errors import InputError
 
 __all__ = ["SpeechMixtures"]
-
-PATIENCE = 300.0  # s to wait for a batch of a worker
 
 
 class SpeechMixtures(LightningDataModule):
@@ -76,8 +75,16 @@ class SpeechMixtures(LightningDataModule):
         return self._loader(data)
 
     def val_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+        return self._loader(self._validation())
+
+    def examples(self, count: int) -> list[tuple[str, dict[str, Tensor]]]:
+        """Names and waves `{"clean": (L,), "noisy": (L,)}` of the first mixtures of validation (`SpeechPreview`)."""
+        data = self._validation()
+        return [(f"mixture-{number}", data.item(number)) for number in range(min(count, self.validation_items))]
+
+    def _validation(self) -> MixtureDataset:
         mixing = replace(self.mixing, noise_only_share=0.0, clean_share=0.0)
-        data = MixtureDataset(
+        return MixtureDataset(
             self.clean,
             self.noise,
             self.rooms,
@@ -89,15 +96,8 @@ class SpeechMixtures(LightningDataModule):
             items=self.validation_items,
             seed=self.seed + 1,
         )
-        return self._loader(data)
 
     def _loader(self, data: MixtureDataset) -> DataLoader[dict[str, Tensor]]:
         if self.trainer is not None:
             data.rank, data.world = self.trainer.global_rank, self.trainer.world_size
-        if self.workers == 0:
-            return DataLoader(data, batch_size=self.batch_size)
-        # A forked worker inherits the locks that threads of this process (progress bar, thread pools) hold at that moment,
-        # and then waits for them for ever; a spawned one begins with none. A worker that gives nothing ends in an error.
-        return DataLoader(
-            data, batch_size=self.batch_size, num_workers=self.workers, multiprocessing_context="spawn", timeout=PATIENCE
-        )
+        return loader(data, self.batch_size, self.workers)

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from polyscore.errors import InputError
 
-__all__ = ["DualPathNet"]
+__all__ = ["DualPathBlock", "DualPathNet", "FrameNorm", "STRIDES", "interleave"]
 
 STRIDES = (4, 2, 2)
 
@@ -119,7 +119,7 @@ class DualPathNet(nn.Module):
         for block in self.blocks:
             h = block(h)
         for i, (conv, skip) in enumerate(zip(self.up, self.skip, strict=True)):
-            h = _interleave(conv(h + skip(skips[-1 - i])), STRIDES[-1 - i])
+            h = interleave(conv(h + skip(skips[-1 - i])), STRIDES[-1 - i])
             if i < len(self.up_norm):
                 h = F.silu(self.up_norm[i](h))
         h = h.to(y.real.dtype)  # under autocast: there are no complex numbers of 16 bits
@@ -127,7 +127,7 @@ class DualPathNet(nn.Module):
         return (mask * y + 0.3 * rest).transpose(1, 2).reshape(spec.shape)
 
 
-def _interleave(x: Tensor, factor: int) -> Tensor:
+def interleave(x: Tensor, factor: int) -> Tensor:
     """Sub-pixel upsampling over frequency: (B, C r, T, F) to (B, C, T, F r)."""
     b, c, t, f = x.shape
     return x.view(b, c // factor, factor, t, f).permute(0, 1, 3, 4, 2).reshape(b, c // factor, t, f * factor)

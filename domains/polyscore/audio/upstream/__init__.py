@@ -45,6 +45,7 @@ class Published:
         t_eps: smallest time the network was trained at.
         sampler: name of the original's sampler in `polyscore.audio.methods`.
         steps: number of steps the checkpoint (its ``N``) or the original's script recommends.
+        snr: signal-to-noise ratio of its Langevin steps.
     """
 
     model: Any
@@ -54,6 +55,7 @@ class Published:
     t_eps: float
     sampler: str
     steps: int
+    snr: float
 
     def settings(self) -> dict[str, Any]:
         """Keyword arguments that make it a `polyscore.audio.SpeechEnhancer`."""
@@ -82,15 +84,14 @@ def read(path: str | os.PathLike[str], *, weights: Literal["ema", "raw"] = "ema"
             values = checkpoint.weights(networks_of(model_of(checkpoint), checkpoint), weights)
         with torch.random.fork_rng(devices=[]):  # constructors draw initial weights
             model = model_of(checkpoint).eval()
-        sampler, steps = paper_settings(checkpoint)
+        paper = paper_settings(checkpoint)
         published = Published(
             model=model,
             codec=None if isinstance(model, ConvTasNet) else codec_of(hyper),
             sample_rate=sample_rate_of(hyper),
             frame_padding="reflect" if hyper.get("backbone") in ("ncsnpp_v2", "ncsnpp_48k") else "zeros",
             t_eps=float(hyper.get("t_eps", 0.03)),
-            sampler=sampler,
-            steps=steps,
+            **paper._asdict(),
         )
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
@@ -119,7 +120,6 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     tensors = checkpoint.tensors_of(("denoiser_net", "score_net") if regeneration else ("dnn",))
     name, place = {"sgmse": ("SGMSE+", "sp-uhh/sgmse"), "storm": ("StoRM", "sp-uhh/storm")}[checkpoint.project]
     kinds = {"score": "a score model or bridge", "predictor": "a predictor", "regeneration": "predictor and score model"}
-    sampler, steps = paper_settings(checkpoint)
     return {
         "kind": checkpoint.project,
         "what": f"a training checkpoint of {name} ({place}), {kinds[checkpoint.mode]}, for speech enhancement",
@@ -131,7 +131,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any] | None:
         "process": hyper["sde"],
         "loss": hyper.get("loss_type", hyper.get("loss_type_score", "score_matching")),
         "sample_rate": sample_rate_of(hyper),
-        "paper": f"{sampler}, {steps} steps",
+        "paper": str(paper_settings(checkpoint)),
         "epoch": checkpoint.content.get("epoch"),
         "global_step": checkpoint.content.get("global_step"),
         "ema_updates": ema.get("num_updates"),

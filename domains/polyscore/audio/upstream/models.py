@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from torch import nn
 
@@ -16,7 +16,7 @@ from polyscore.audio.upstream.checkpoint import Checkpoint
 from polyscore.errors import CheckpointError
 from polyscore.processes import OUVE, GaussianProcess, VEBridge
 
-__all__ = ["codec_of", "model_of", "networks_of", "paper_settings", "sample_rate_of"]
+__all__ = ["Paper", "codec_of", "model_of", "networks_of", "paper_settings", "sample_rate_of"]
 
 Hyper = Mapping[str, Any]
 _SEEN = {"noisy": 2, "post_denoiser": 2, "both": 3}  # spectrograms that a StoRM score network sees
@@ -79,14 +79,27 @@ def sample_rate_of(hyper: Hyper) -> int:
     return 48000 if hyper.get("backbone") == "ncsnpp_48k" else int(hyper.get("sr", 16000))
 
 
-def paper_settings(checkpoint: Checkpoint) -> tuple[str, int]:
-    """Sampler (a name of `polyscore.audio.methods`) and number of steps that the original runs the checkpoint with."""
+class Paper(NamedTuple):
+    """How the original runs a checkpoint: sampler (a name of `polyscore.audio.methods`), steps, and snr of the Langevin steps."""
+
+    sampler: str
+    steps: int
+    snr: float = 0.5
+
+    def __str__(self) -> str:
+        return f"{self.sampler}, {self.steps} steps" + (f", snr {self.snr:g}" if self.sampler.startswith("pc") else "")
+
+
+def paper_settings(checkpoint: Checkpoint) -> Paper:
+    """The original's settings for a checkpoint."""
     hyper = checkpoint.hyper
     if checkpoint.project == "storm":
-        return "pc-2023", 50
+        return Paper("pc-2023", 50)
     if hyper["sde"] == "sbve":
-        return f"{'sde' if hyper.get('sampler_type') == 'sde' else 'ode'}-upstream", int(hyper.get("N", 50))
-    return "pc", int(hyper.get("N", 30))
+        return Paper(f"{'sde' if hyper.get('sampler_type') == 'sde' else 'ode'}-upstream", int(hyper.get("N", 50)))
+    if hyper.get("format") == "reverb" and hyper.get("backbone") != "ncsnpp_48k":
+        return Paper("pc", 50, 0.33)  # what its authors recommend for the model trained on WSJ0-REVERB
+    return Paper("pc", int(hyper.get("N", 30)))
 
 
 def _process(hyper: Hyper, known: tuple[str, ...]) -> GaussianProcess:

@@ -3,11 +3,13 @@ r"""Scores of a set of molecules as a whole: diversity, scaffolds, rings, distan
     internal diversity      1 - (mean over all pairs of T^p)^(1/p), T the Tanimoto similarity, each molecule with itself included
     nearest neighbour       mean over the set of the largest T to the reference
     scaffold similarity     cosine of the counts of Bemis-Murcko scaffolds with at least two rings
+    fragment similarity     cosine of the counts of BRICS fragments
     Wasserstein distance    integral of |F - G|, F and G the distribution functions of a property
 
 T is that of Morgan fingerprints of radius 2 with 1024 bits. The definitions are those of MOSES.
 
-Sources: Polykovskiy et al. 2020 (MOSES), arXiv 1811.12823; Bemis and Murcko, J. Med. Chem. 39 (1996), 2887-2893.
+Sources: Polykovskiy et al. 2020 (MOSES), arXiv 1811.12823; Bemis and Murcko, J. Med. Chem. 39 (1996), 2887-2893;
+Degen et al., ChemMedChem 3 (2008), 1503-1507.
 """
 
 from __future__ import annotations
@@ -21,11 +23,21 @@ import numpy as np
 from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 from rdkit.Chem.Scaffolds import MurckoScaffold
+from scipy.sparse import csr_array
 
 from polyscore.errors import InputError
 from polyscore.graphs.metrics.bootstrap import Array, mean_of_pairs
 
-__all__ = ["Similarities", "nearest_similarity", "ring_sizes", "scaffold", "scaffold_similarity", "wasserstein"]
+__all__ = [
+    "Similarities",
+    "fragments",
+    "nearest_similarity",
+    "parts_similarity",
+    "ring_sizes",
+    "scaffold",
+    "scaffold_similarity",
+    "wasserstein",
+]
 
 _BITS = 1024
 _ROWS = 256  # of a similarity matrix at a time
@@ -74,17 +86,29 @@ def scaffold(mol: Chem.Mol) -> str:
     return str(Chem.MolToSmiles(core)) if core.GetRingInfo().NumRings() >= 2 else ""
 
 
+def fragments(mol: Chem.Mol) -> list[str]:
+    """SMILES of the parts between the bonds that BRICS breaks (Degen et al. 2008), with marks where they were joined."""
+    return str(Chem.MolToSmiles(Chem.FragmentOnBRICSBonds(mol))).split(".")
+
+
 def scaffold_similarity(one: Sequence[str], reference: Sequence[str], w: Array) -> Array:
     """For weights (R, n) of the molecules with the scaffolds `one`, (R,); not a number without scaffolds on a side."""
-    names = sorted({name for name in (*one, *reference) if name})
-    place = {name: k for k, name in enumerate(names)}
-    counts = np.zeros((len(one), len(names)))
-    for row, name in enumerate(one):
-        if name:
-            counts[row, place[name]] = 1
-    target = np.bincount([place[name] for name in reference if name], minlength=len(names)).astype(np.float64)
-    drawn = w @ counts
-    squares = mean_of_pairs(np.square(drawn).sum(1), counts.sum(1), w) * len(one) ** 2
+    return parts_similarity([[name] * bool(name) for name in one], [[name] * bool(name) for name in reference], w)
+
+
+def parts_similarity(one: Sequence[Sequence[str]], reference: Sequence[Sequence[str]], w: Array) -> Array:
+    """Cosine of the counts of parts, for weights (R, n) of the molecules with the parts `one`, (R,).
+
+    It is not a number where a side has no parts.
+    """
+    place: dict[str, int] = {}
+    rows = [[place.setdefault(name, len(place)) for name in names] for names in (*one, *reference)]
+    owners = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
+    columns = np.array([k for row in rows for k in row], np.int64)
+    counts = csr_array((np.ones(len(columns)), (owners, columns)), (len(rows), max(len(place), 1)))
+    own, target = counts[: len(one)], np.asarray(counts[len(one) :].sum(0)).ravel()
+    drawn = np.asarray((own.T @ w.T).T)
+    squares = mean_of_pairs(np.square(drawn).sum(1), np.asarray((own * own).sum(1)).ravel(), w) * len(one) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
         result: Array = drawn @ target / np.sqrt(np.maximum(squares, 0) * np.square(target).sum())
     return result

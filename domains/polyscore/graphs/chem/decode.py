@@ -23,6 +23,7 @@ import torch
 from rdkit import Chem, rdBase
 
 from polyscore.graphs.batch import Graphs
+from polyscore.graphs.chem.reading import read_mol
 
 __all__ = ["Decoded", "Outcome", "decode", "inspect", "outcome"]
 
@@ -100,10 +101,11 @@ def outcome(graph: Decoded, *, fragment: Literal["largest", "longest_smiles"] = 
 def inspect(smiles: str, *, fragment: Literal["largest", "longest_smiles"] = "largest") -> Outcome:
     """The same for a molecule that was written as SMILES by whatever program; its charges stand as they were written.
 
-    A text that is no SMILES, or whose aromatic atoms have no Kekule form, is valid in none of the three ways.
+    A text that is no SMILES, or is longer than any small molecule's, or whose aromatic atoms have no Kekule form, is valid in
+    none of the three ways.
     """
     with rdBase.BlockLogs():
-        found = Chem.MolFromSmiles(smiles, sanitize=False) if smiles.strip() else None
+        found = read_mol(smiles, sanitize=False)
         if found is None:
             return Outcome(Chem.Mol(), None, "", False, 0, False, 0)
         mol = Chem.RWMol(found)

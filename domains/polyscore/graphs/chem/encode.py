@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from rdkit import Chem, rdBase
+from rdkit import Chem
 
 from polyscore.errors import InputError
 from polyscore.graphs.batch import Graphs, mask_of
+from polyscore.graphs.chem.reading import read_mol
 
 __all__ = ["encode", "parse"]
 
@@ -19,8 +20,7 @@ def parse(smiles: str) -> Chem.Mol:
     Raises:
         InputError: it is no SMILES.
     """
-    with rdBase.BlockLogs():
-        mol = Chem.MolFromSmiles(smiles)
+    mol = read_mol(smiles)
     if mol is None or mol.GetNumAtoms() == 0:
         raise InputError(f"'{smiles}' is no molecule in SMILES that RDKit accepts")
     return mol

@@ -18,6 +18,7 @@ from rdkit.Chem import AllChem
 from rdkit.Chem.Draw import rdMolDraw2D
 
 from polyscore.errors import InputError
+from polyscore.graphs.chem.reading import LONGEST, read_mol
 from polyscore.hub import atomic_path
 
 __all__ = ["draw", "read_smiles", "write_csv", "write_gif", "write_grid", "write_sdf", "write_smiles"]
@@ -35,9 +36,8 @@ def read_smiles(path: Path) -> list[str]:
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as text ({error}); expected one SMILES a line") from error
     words = [line.replace(",", " ").split()[0] for line in lines if line.strip(" ,\t")]
-    with rdBase.BlockLogs():
-        if words and Chem.MolFromSmiles(words[0], sanitize=False) is None:
-            words = words[1:]
+    if words and len(words[0]) <= LONGEST and read_mol(words[0], sanitize=False) is None:
+        words = words[1:]
     if not words:
         raise InputError(f"{path}: holds no molecules; expected one SMILES a line")
     return words

@@ -15,22 +15,39 @@ from typing import Any
 from rdkit import Chem, DataStructs, RDConfig, rdBase
 from rdkit.Chem import QED, Crippen, Descriptors, FilterCatalog, rdFingerprintGenerator, rdMolDescriptors
 
-__all__ = ["PROPERTIES", "alerts", "fingerprint", "largest_ring", "nearest", "properties"]
+from polyscore.errors import InputError
+
+__all__ = ["PROPERTIES", "alerts", "fingerprint", "largest_ring", "measure", "nearest", "properties"]
 
 PROPERTIES = ("qed", "logp", "sa", "mw", "tpsa", "largest_ring")
 
 
 def properties(mol: Chem.Mol) -> dict[str, float]:
     """The numbers of `PROPERTIES`: molecular weight in g/mol, TPSA in square angstroms."""
+    return {name: measure(mol, name) for name in PROPERTIES}
+
+
+def measure(mol: Chem.Mol, name: str) -> float:
+    """One of `PROPERTIES`.
+
+    Raises:
+        InputError: a name that is not among them.
+    """
     with rdBase.BlockLogs():
-        return {
-            "qed": float(QED.qed(mol)),
-            "logp": float(Crippen.MolLogP(mol)),
-            "sa": float(_scorer().calculateScore(mol)),
-            "mw": float(Descriptors.MolWt(mol)),
-            "tpsa": float(rdMolDescriptors.CalcTPSA(mol)),
-            "largest_ring": float(largest_ring(mol)),
-        }
+        match name:
+            case "qed":
+                return float(QED.qed(mol))
+            case "logp":
+                return float(Crippen.MolLogP(mol))
+            case "sa":
+                return float(_scorer().calculateScore(mol))
+            case "mw":
+                return float(Descriptors.MolWt(mol))
+            case "tpsa":
+                return float(rdMolDescriptors.CalcTPSA(mol))
+            case "largest_ring":
+                return float(largest_ring(mol))
+    raise InputError(f"property '{name}' is unknown; expected one of {', '.join(PROPERTIES)}")
 
 
 def largest_ring(mol: Chem.Mol) -> int:

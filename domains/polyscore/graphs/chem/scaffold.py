@@ -18,6 +18,7 @@ from polyscore.denoisers import Denoiser
 from polyscore.errors import InputError
 from polyscore.graphs.batch import Graphs
 from polyscore.graphs.chem.encode import encode
+from polyscore.graphs.chem.reading import read_mol
 from polyscore.guidance import KnownRegion
 
 __all__ = ["Scaffold"]
@@ -43,7 +44,7 @@ class Scaffold:
             InputError: neither, or with atoms or bonds that are not fixed.
         """
         with rdBase.BlockLogs():
-            mol = Chem.MolFromSmiles(text)
+            mol = read_mol(text)
             if mol is None:
                 mol = _from_smarts(text)
         return cls(mol, encode([mol], atoms))

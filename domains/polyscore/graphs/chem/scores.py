@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from rdkit import Chem, rdBase
+from rdkit import Chem
 
 from polyscore.errors import InputError
 from polyscore.graphs.chem.properties import fingerprint, nearest
+from polyscore.graphs.chem.reading import read_mol
 from polyscore.graphs.metrics.nspdk import Fingerprints, nspdk, nspdk_mmd
 
 __all__ = ["Reference", "canonical", "kernel_features"]
@@ -17,11 +18,9 @@ __all__ = ["Reference", "canonical", "kernel_features"]
 
 def canonical(smiles: Sequence[str]) -> list[Chem.Mol]:
     """Molecules of SMILES, without stereo; what cannot be read is left out."""
-    with rdBase.BlockLogs():
-        mols = [Chem.MolFromSmiles(text) for text in smiles]
-        mols = [mol for mol in mols if mol is not None]
-        for mol in mols:
-            Chem.RemoveStereochemistry(mol)
+    mols = [mol for mol in map(read_mol, smiles) if mol is not None]
+    for mol in mols:
+        Chem.RemoveStereochemistry(mol)
     return mols
 
 
@@ -49,7 +48,8 @@ class Reference:
         self.mols = canonical(smiles)
         if not self.mols:
             raise InputError(f"reference: none of {len(smiles)} texts is SMILES that RDKit accepts")
-        self.smiles = {Chem.MolToSmiles(mol) for mol in self.mols}
+        self.texts = [str(Chem.MolToSmiles(mol)) for mol in self.mols]
+        self.smiles = set(self.texts)
 
     @cached_property
     def features(self) -> Fingerprints:

@@ -2,7 +2,9 @@
 
     x_i = unit vector of the degree of node i,   A_ij in {0, 1}
 
-as GDSS starts its node features (Jo et al. 2022, arXiv 2202.02514). The first share of the graphs is the test part, as there.
+as GDSS starts its node features (Jo et al. 2022, arXiv 2202.02514). Of M graphs the first int(test M) are the test part;
+of the others the first int(validation others) watch the training, or the test part does where there are none, as there. With test
+.2 and validation .2, 200 graphs are the 128, 32 and 40 of SPECTRE (Martinkus et al. 2022, arXiv 2204.01613).
 """
 
 from __future__ import annotations
@@ -20,10 +22,11 @@ from torch.utils.data import DataLoader, Dataset
 from polyscore.errors import InputError
 from polyscore.graphs.batch import mask_of
 from polyscore.graphs.data.facts import Facts
-from polyscore.graphs.data.generic import Adjacency, communities, read_graphs
+from polyscore.graphs.data.generic import Adjacency
+from polyscore.graphs.data.sources import Folder, Source
 from polyscore.training.order import Shuffled, whole
 
-__all__ = ["CommunityData", "GraphData", "GraphSet"]
+__all__ = ["GraphData", "GraphSet"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,41 +72,68 @@ class GraphSet(Dataset[dict[str, Any]]):
         rows = torch.as_tensor(indices) % len(self.adj)
         n = int(self.sizes[rows].max())
         adj, mask = self.adj[rows][:, :n, :n], mask_of(self.sizes[rows], n)
-        degree = adj.sum(-1).long().clamp(max=self.features - 1)
-        x = functional.one_hot(degree, self.features) * mask.unsqueeze(-1)
+        x = self.nodes(rows, adj) * mask.unsqueeze(-1)
         return {"x0": {"x": x, "adj": adj.float()}, "mask": mask}
+
+    def nodes(self, rows: Tensor, adj: Tensor) -> Tensor:
+        """Unit vectors (B, n, F) of the nodes of these graphs, whose matrices are (B, n, n)."""
+        return functional.one_hot(adj.sum(-1).long().clamp(max=self.features - 1), self.features)
 
 
 class GraphData(LightningDataModule):
-    """Batches `{"x0": {"x", "adj"}, "mask"}` of the graphs of a file or folder (`polyscore.graphs.data.generic`).
+    """Batches `{"x0": {"x", "adj"}, "mask"}` of graphs.
 
     Args:
-        path: the file or folder.
+        source: a file or folder (`polyscore.graphs.data.files`), or any `Source`.
         batch_size: graphs a batch.
-        test: the share of the graphs, the first ones, for validation.
+        test: the share of the graphs, the first ones, for the test.
+        validation: the share of the others to watch the training with; 0 takes the test part.
+        features: F; 0 counts it, the largest degree and one more. Larger degrees share the last feature.
         repeat: how often a graph counts in an epoch.
-        seed: of the order.
+        seed: of the graphs and of the order.
 
     Raises:
-        InputError: files that cannot be read, or no graphs in a part.
+        InputError: files that cannot be read, shares out of range, or no graphs in a part.
     """
 
-    def __init__(self, path: str, *, batch_size: int = 64, test: float = 0.2, repeat: int = 1, seed: int = 0) -> None:
+    def __init__(
+        self,
+        source: str | Source,
+        *,
+        batch_size: int = 64,
+        test: float = 0.2,
+        validation: float = 0.0,
+        features: int = 0,
+        repeat: int = 1,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
-        self.path, self.batch_size, self.test, self.repeat, self.seed = path, batch_size, test, repeat, seed
+        if not 0 <= test < 1 or not 0 <= validation < 1:
+            raise InputError(f"{type(self).__name__}: test {test}, validation {validation}; expected shares in [0, 1)")
+        self.source, self.batch_size, self.test, self.validation = source, batch_size, test, validation
+        self.features, self.repeat, self.seed = features, repeat, seed
         self._parts: tuple[GraphSet, GraphSet] | None = None
 
     def graphs(self) -> list[Adjacency]:
         """All of them, the test part first."""
-        return read_graphs(self.path)
+        source = Folder(self.source) if isinstance(self.source, str) else self.source
+        return source.graphs(self.seed)
+
+    def split(self) -> tuple[list[Adjacency], list[Adjacency], list[Adjacency]]:
+        """Those to train with, to watch the training, and to test."""
+        graphs = self.graphs()
+        first = int(self.test * len(graphs))
+        tested, rest = graphs[:first], graphs[first:]
+        second = int(self.validation * len(rest))
+        return rest[second:], rest[:second] or tested, tested
 
     def parts(self) -> tuple[GraphSet, GraphSet]:
         """Training and validation graphs."""
         if self._parts is None:
-            graphs = self.graphs()
-            first, features = int(self.test * len(graphs)), 1 + max(int(graph.sum(1).max(initial=0)) for graph in graphs)
-            train = GraphSet.of(graphs[first:], features, repeat=self.repeat)
-            self._parts = train, GraphSet.of(graphs[:first], features)
+            train, watched, tested = self.split()
+            degrees = (int(graph.sum(1).max(initial=0)) for graph in (*train, *watched, *tested))
+            features = self.features or 1 + max(degrees, default=0)
+            self._parts = GraphSet.of(train, features, repeat=self.repeat), GraphSet.of(watched, features)
         return self._parts
 
     @property
@@ -119,34 +149,3 @@ class GraphData(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
         return DataLoader(self.parts()[1], self.batch_size, collate_fn=whole)
-
-
-class CommunityData(GraphData):
-    """`communities` as training data: 100 graphs of 12 to 20 nodes.
-
-    Args:
-        count: how many graphs.
-        inside: probability of an edge within a half.
-        between: edges between the halves as a share of the nodes.
-        batch_size: graphs a batch.
-        test: the share for validation.
-        repeat: how often a graph counts in an epoch.
-        seed: of the graphs and of the order.
-    """
-
-    def __init__(
-        self,
-        count: int = 100,
-        *,
-        inside: float = 0.7,
-        between: float = 0.05,
-        batch_size: int = 64,
-        test: float = 0.2,
-        repeat: int = 1,
-        seed: int = 0,
-    ) -> None:
-        super().__init__("", batch_size=batch_size, test=test, repeat=repeat, seed=seed)
-        self.count, self.inside, self.between = count, inside, between
-
-    def graphs(self) -> list[Adjacency]:
-        return communities(self.count, seed=self.seed, inside=self.inside, between=self.between)

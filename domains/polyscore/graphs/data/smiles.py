@@ -6,7 +6,6 @@ as Kekule forms without hydrogens, charges and stereo: one byte an atom, one byt
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,10 +19,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from polyscore.errors import InputError
+from polyscore.graphs.chem.files import read_smiles
+from polyscore.graphs.chem.reading import read_mol
 from polyscore.graphs.data.facts import Facts
 from polyscore.training.order import Shuffled, whole
 
 __all__ = ["Molecules", "SmilesData", "read_table"]
+
+_LARGEST_TABLE = 8_000_000_000  # bytes
 
 
 def read_table(path: str | Path) -> list[str]:
@@ -32,16 +35,7 @@ def read_table(path: str | Path) -> list[str]:
     Raises:
         InputError: no such file, not text, or no molecules.
     """
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") if str(path).endswith(".gz") else Path(path).open(encoding="utf-8") as file:
-            words = [line.replace(",", " ").split()[0] for line in file if line.strip(" ,\t\n")]
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error}); expected one SMILES a line") from error
-    with rdBase.BlockLogs():
-        words = words[1:] if words and Chem.MolFromSmiles(words[0]) is None else words
-    if not words:
-        raise InputError(f"{path}: holds no molecules; expected one SMILES a line")
-    return words
+    return read_smiles(Path(path))
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,13 +59,13 @@ class Molecules(Dataset[dict[str, Any]]):
         Without `atoms`, all that occur are features, in the order of their numbers.
 
         Raises:
-            InputError: none is left.
+            InputError: none is left, or one is so large that a table with room for it does not fit in memory.
         """
         found: list[tuple[list[int], list[tuple[int, int, int]]]] = []
         allowed = set(atoms)
         with rdBase.BlockLogs():
             for text in smiles:
-                mol = Chem.MolFromSmiles(text)
+                mol = read_mol(text)
                 if mol is None or (nodes and mol.GetNumAtoms() > nodes):
                     continue
                 Chem.Kekulize(mol, clearAromaticFlags=True)
@@ -86,6 +80,11 @@ class Molecules(Dataset[dict[str, Any]]):
         kept = tuple(atoms) or tuple(sorted({number for numbers, _ in found for number in numbers}))
         place = {number: k for k, number in enumerate(kept)}
         n = max([nodes, *(len(numbers) for numbers, _ in found)])
+        if len(found) * n * n // 2 > _LARGEST_TABLE:
+            raise InputError(
+                f"molecules: the largest of {len(found)} has {n} atoms, and a table with room for so many takes "
+                f"{len(found) * n * n / 2e9:.0f} GB; leave larger ones out with `nodes`"
+            )
         all_kinds = torch.full((len(found), n), -1, dtype=torch.int8)
         all_bonds = torch.zeros(len(found), n * (n - 1) // 2, dtype=torch.int8)
         for row, (numbers, bonds) in enumerate(found):

@@ -28,8 +28,9 @@ Whole: TypeAlias = NDArray[np.int64]
 
 _REACH = 4  # largest radius and distance
 _FAR = 127
-_BITS = 32  # of a feature; EDeN keeps 16, where features of large sets of graphs collide
+_BITS = 48  # of a feature; EDeN keeps 16, where features of large sets of graphs collide
 _CHUNK = 64  # graphs whose pairs are expanded at a time
+_ODD = tuple(np.uint64(k) for k in (0x9E3779B97F4A7C15, 0xD1B54A32D192ED03, 0xAEF17502108EF2D9, 0x632BE59BD9B4E019))
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,7 @@ class Fingerprints:
 
     def inner(self, other: Fingerprints) -> float:
         """Mean of the kernel over all pairs of a graph here and one there."""
-        (one, x), (two, y) = self.mean(), other.mean()
-        _, here, there = np.intersect1d(one, two, assume_unique=True, return_indices=True)
-        return float(x[here] @ y[there])
+        return _inner(self.mean(), other.mean())
 
     def __getitem__(self, graphs: Sequence[int]) -> Fingerprints:
         """Some of the graphs, repetitions allowed."""
@@ -83,10 +82,11 @@ def nspdk(graphs: Sequence[tuple[Sequence[int], Sequence[tuple[int, int, int]]]]
 
 def nspdk_mmd(a: Fingerprints, b: Fingerprints, *, unbiased: bool = True) -> float:
     """MMD^2 of two sets of graphs."""
-    own = [part.inner(part) for part in (a, b)]
+    one, other = a.mean(), b.mean()
+    own = [float(values @ values) for _, values in (one, other)]
     if unbiased:
         own = [(n * value - 1) / (n - 1) for n, value in zip((a.count, b.count), own, strict=True)]
-    return own[0] + own[1] - 2 * a.inner(b)
+    return own[0] + own[1] - 2 * _inner(one, other)
 
 
 def nspdk_resampled(a: Fingerprints, b: Fingerprints, w: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -105,39 +105,57 @@ def nspdk_resampled(a: Fingerprints, b: Fingerprints, w: NDArray[np.float64]) ->
     return result
 
 
+def _inner(one: tuple[Whole, NDArray[np.float64]], other: tuple[Whole, NDArray[np.float64]]) -> float:
+    """The inner product of two mean feature vectors."""
+    _, here, there = np.intersect1d(one[0], other[0], assume_unique=True, return_indices=True)
+    return float(one[1][here] @ other[1][there])
+
+
 def _mix(*words: Any) -> Words:
     """A hash of whole numbers in order: SplitMix64's finaliser, chained (Steele et al. 2014)."""
     state = np.zeros((), np.uint64)
     with np.errstate(over="ignore"):
         for word in words:
-            state = state * np.uint64(0x9E3779B97F4A7C15) + np.asarray(word).astype(np.uint64) + np.uint64(0x632BE59BD9B4E019)
-            for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-                state = (state ^ (state >> np.uint64(shift))) * np.uint64(factor)
-            state = state ^ (state >> np.uint64(31))
+            state = _finished(state * _ODD[0] + np.asarray(word).astype(np.uint64) + _ODD[3])
     return np.asarray(state)
 
 
+def _finished(state: Any) -> Words:
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        state = (state ^ (state >> np.uint64(shift))) * np.uint64(factor)
+    return np.asarray(state ^ (state >> np.uint64(31)))
+
+
 def _features(graphs: Any, first: int) -> tuple[Whole, Whole, NDArray[np.float64]]:
-    """Rows, columns and values of some graphs, sorted by row and column."""
+    """Rows, columns and values of some graphs, by rows.
+
+    Of the two orders of a pair of different nodes one is looked at: its own feature counts twice, and each end has one.
+    """
     nodes, edges, distance = _arrays(graphs)
     hashes, levels = _neighbourhoods(nodes, edges, distance)
-    g, v, u = np.nonzero(distance <= _REACH)
-    d = distance[g, v, u]
-    keys, words, rows = [], [], []
+    n, reach = nodes.shape[1], np.triu(np.ones(nodes.shape[1:] * 2, bool))
+    g, v, u = np.nonzero((distance <= _REACH) & reach)
+    d, v, u = distance[g, v, u], g * n + v, g * n + u
+    farthest, blocks = np.minimum(levels.ravel()[v], levels.ravel()[u]), []
     for r in range(_REACH + 1):
-        seen = (levels[g, v] >= 2 * r) & (levels[g, u] >= 2 * r)
-        one, other = hashes[2 * r][g[seen], v[seen]], hashes[2 * r][g[seen], u[seen]]
-        pair = _mix(np.minimum(one, other), np.maximum(one, other), r, d[seen])
-        for word in (pair, _mix(other, r, d[seen])):
-            words.append(word >> np.uint64(64 - _BITS))
-            keys.append(d[seen] * (_REACH + 1) + r)
-            rows.append(g[seen])
-    row, key, feature = (np.concatenate(part).astype(np.int64) for part in (rows, keys, words))
-    spaces = (_REACH + 1) ** 2
-    block, counts = np.unique((row * spaces + key) << _BITS | feature, return_counts=True)
+        if r:
+            kept = farthest >= 2 * r
+            g, v, u, d, farthest = g[kept], v[kept], u[kept], d[kept], farthest[kept]
+        known = _mix(hashes[2 * r], r).ravel()
+        one, other = known[v], known[u]
+        group = ((g * (_REACH + 1) + d) * (_REACH + 1) + r) << 1
+        apart = d > 0
+        with np.errstate(over="ignore"):
+            far = d.astype(np.uint64) * _ODD[2]
+            pair = np.minimum(one, other) * _ODD[0] + np.maximum(one, other) * _ODD[1] + far
+            singles = (other * _ODD[0] + far, (one * _ODD[0] + far)[apart])
+        for word, place in zip((pair, *singles), (group | 1, group, group[apart]), strict=True):
+            blocks.append(place << _BITS | (_finished(word) >> np.uint64(64 - _BITS)).astype(np.int64))
+    block, counts = np.unique(np.concatenate(blocks), return_counts=True)
     group, column = block >> _BITS, block & (2**_BITS - 1)
-    value = counts / np.sqrt(np.bincount(group, counts.astype(np.float64) ** 2))[group]
-    row = group // spaces
+    row, twice = group // (2 * (_REACH + 1) ** 2), (group & 1) * (group // (2 * (_REACH + 1)) % (_REACH + 1) > 0)
+    value = counts * (1.0 + twice)
+    value = value / np.sqrt(np.bincount(group >> 1, value**2))[group >> 1]
     value = value / np.sqrt(np.bincount(row, value**2))[row]
     return row + first, column, value
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from polyscore.errors import InputError
 from polyscore.graphs.metrics.bootstrap import Array
 from polyscore.graphs.metrics.gram import Gram
-from polyscore.graphs.metrics.orbits import orbit_counts
+from polyscore.graphs.metrics.orbits import mean_orbit_counts
 
 __all__ = ["GRAMS", "clustering_mmd", "degree_mmd", "generic_mmds", "orbit_mmd", "spectral_mmd"]
 
@@ -79,7 +79,7 @@ def _spectral(a: Sequence[Adjacency], b: Sequence[Adjacency]) -> Gram:
 
 
 def _orbit(a: Sequence[Adjacency], b: Sequence[Adjacency]) -> Gram:
-    x, y = (np.array([orbit_counts(adj).mean(0) for adj in _checked(part)]) for part in (a, b))
+    x, y = (mean_orbit_counts(_checked(part)) for part in (a, b))
     return _gram(x, y, lambda p, q: np.sqrt(np.square(p[:, None] - q[None]).sum(-1)), 30.0)
 
 

@@ -5,13 +5,14 @@ scaled and shifted, a layer is
 
     h_i <- h_i + W [sum_j softmax_j(q_i k_j / sqrt(d / H) + b_ij) v_j,   sum_j g_ij w_j,   sum_j e_ij],    b, g = linear(e)
     h_i <- h_i + MLP(h_i)
-    e_ij <- e_ij + MLP(e_ij + u_i + u_j + p_i p_j),                                                      u, p = linear(h)
+    e_ij <- e_ij + MLP(e_ij + u_i + u_j + p_i p_j + U [sum_k f_ik f_kj / n]),                  u, p = linear(h), f = linear(e)
 
-The softmax asks who matters, the two sums count: a softmax forgets degrees, and valence is a degree. A pair is held once and its
-update is symmetric in i and j, so what comes out is symmetric, and permuting nodes permutes it.
+The softmax asks who matters, the two sums count: a softmax forgets degrees, and valence is a degree. The sum over k, an option,
+looks at walks of two edges: nodes alike in all they see, as those of two communities are, differ in what they share. A pair is
+held once and its update is symmetric in i and j, so what comes out is symmetric, and permuting nodes permutes it.
 
 Source: Vaswani et al. 2017, arXiv 1706.03762; pairs as in Hussain et al. 2022 (EGT), arXiv 2108.03348, and Vignac et al. 2023
-(DiGress), arXiv 2209.14734.
+(DiGress), arXiv 2209.14734; walks: Maron et al. 2019, arXiv 1905.11136.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class GraphTransformer(nn.Module):
         pair_width: c.
         heads: H, attention heads.
         layers: how many layers.
+        walks: channels of the sum over walks of two edges; 0 leaves it out.
 
     Raises:
         InputError: heads that do not divide the width.
@@ -58,15 +60,16 @@ class GraphTransformer(nn.Module):
         pair_width: int = 32,
         heads: int = 4,
         layers: int = 4,
+        walks: int = 0,
     ) -> None:
         super().__init__()
         if width % heads:
             raise InputError(f"GraphTransformer: {heads} heads of width {width}; expected a divisor")
         self.nodes, self.pairs, self.conditions, self.nodes_out, self.pairs_out = nodes, pairs, conditions, nodes_out, pairs_out
-        self.width, self.pair_width, self.heads, self.layers = width, pair_width, heads, layers
+        self.width, self.pair_width, self.heads, self.layers, self.walks = width, pair_width, heads, layers, walks
         self.condition = nn.Sequential(nn.Linear(conditions, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
         self.node_in, self.pair_in = nn.Linear(nodes, width), nn.Linear(pairs, pair_width)
-        self.blocks = nn.ModuleList(_Layer(width, pair_width, heads) for _ in range(layers))
+        self.blocks = nn.ModuleList(_Layer(width, pair_width, heads, walks) for _ in range(layers))
         self.node_norm, self.pair_norm = nn.LayerNorm(width), nn.LayerNorm(pair_width)
         self.node_end, self.pair_end = nn.Linear(width, nodes_out), nn.Linear(pair_width, pairs_out)
         for end in (self.node_end, self.pair_end):
@@ -100,9 +103,9 @@ class GraphTransformer(nn.Module):
 class _Layer(nn.Module):
     """One layer; `width` of nodes, `pairs` of pairs."""
 
-    def __init__(self, width: int, pairs: int, heads: int) -> None:
+    def __init__(self, width: int, pairs: int, heads: int, walks: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.walks = heads, walks
         self.normal, self.normal_pairs = nn.LayerNorm(width), nn.LayerNorm(pairs)
         self.normal_mlp = nn.LayerNorm(width)
         self.levels = nn.Linear(width, 2 * width + 2 * pairs)
@@ -112,6 +115,8 @@ class _Layer(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
         self.ends = nn.Linear(width, 4 * pairs, bias=False)
         self.pair_mid, self.pair_out = nn.Linear(pairs, 2 * pairs), nn.Linear(2 * pairs, pairs)
+        if walks:
+            self.sides, self.walked = nn.Linear(pairs, walks), nn.Linear(walks, 2 * pairs, bias=False)
 
     def forward(
         self, h: Tensor, e: Tensor, c: Tensor, there: Tensor, both: Tensor, table: Pairs, ends: Tensor
@@ -133,4 +138,7 @@ class _Layer(nn.Module):
 
         u, p = (self.ends(h) * there).chunk(2, -1)
         met = ends @ u + p.index_select(1, table.upper // n) * p.index_select(1, table.upper % n)
+        if self.walks:
+            sides = table.matrix((self.sides(y) * both).mT, 0.0)
+            met = met + self.walked(table.read(sides @ sides).mT / there.sum(1, keepdim=True))
         return h, e + self.pair_out(F.silu(self.pair_mid(y) + met)) * both

@@ -106,6 +106,7 @@ class PlayData(LightningDataModule):
         steps_per_epoch: batches of an epoch.
         final: share of goals that are the last frames.
         share: of the episodes, for training; the rest validates.
+        keys: names of what makes an observation, in a format that has names.
         seed: of the split, the order and the goals.
 
     Raises:
@@ -122,6 +123,7 @@ class PlayData(LightningDataModule):
         steps_per_epoch: int = 500,
         final: float = 0.0,
         share: float = 0.95,
+        keys: Sequence[str] | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -132,6 +134,7 @@ class PlayData(LightningDataModule):
             )
         self.path, self.window, self.goals, self.batch_size = path, window, goals, batch_size
         self.steps_per_epoch, self.final, self.share, self.seed = steps_per_epoch, final, share, seed
+        self.keys = keys
         self._parts: tuple[Demonstrations, Demonstrations] | None = None
 
     @property
@@ -140,7 +143,7 @@ class PlayData(LightningDataModule):
         if self._parts is None:
             from polyscore.robots.data.readers import read
 
-            self._parts = read(self.path).split(self.share, seed=self.seed)
+            self._parts = read(self.path, self.keys).split(self.share, seed=self.seed)
         return self._parts
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:

@@ -1,7 +1,15 @@
 """Environments behind Gymnasium.
 
-`gymnasium.make("polyscore/PushBlocks-v0")` works wherever polyscore is installed: `register` is its entry point in the group
-`gymnasium.envs`.
+| name | what | needs |
+|---|---|---|
+| push | `PushBlocks`, two blocks and two targets | polyscore[robots] |
+| pusht | `PushT`, a T to its place | polyscore[robots] |
+| kitchen | `Kitchen`, the relay kitchen of Gymnasium-Robotics | gymnasium-robotics 1.4.2 |
+| metaworld | `MetaWorld`, fifty tasks: `make("metaworld", task="reach-v3")` | metaworld 3.1.1, with MuJoCo 3.3.0 |
+| block-push | `BlockPush`, the original in PyBullet | pybullet, a checkout of BESO |
+
+`gymnasium.make("polyscore/PushBlocks-v0")` and `"polyscore/PushT-v0"` work wherever polyscore is installed: `register` is their
+entry point in the group `gymnasium.envs`.
 """
 
 from __future__ import annotations
@@ -14,16 +22,24 @@ if TYPE_CHECKING:
 
 __all__ = ["NAMES", "PushBlocks", "make", "register"]
 
-NAMES = ("push",)
-_PUSH = "polyscore/PushBlocks-v0"
+_PLACES = {
+    "push": ("push", "PushBlocks"),
+    "pusht": ("pusht", "PushT"),
+    "kitchen": ("kitchen", "Kitchen"),
+    "metaworld": ("metaworld", "MetaWorld"),
+    "block-push": ("block_push", "BlockPush"),
+}
+NAMES = tuple(_PLACES)
+_REGISTERED = {"polyscore/PushBlocks-v0": "push:PushBlocks", "polyscore/PushT-v0": "pusht:PushT"}
 
 
 def register() -> None:
     """Make the environments known to Gymnasium (once)."""
     from gymnasium.envs.registration import register, registry
 
-    if _PUSH not in registry:
-        register(_PUSH, entry_point="polyscore.robots.environments.push:PushBlocks", max_episode_steps=300)
+    for name, place in _REGISTERED.items():
+        if name not in registry:
+            register(name, entry_point=f"polyscore.robots.environments.{place}", max_episode_steps=300)
 
 
 def make(name: str, **options: Any) -> Any:
@@ -37,7 +53,8 @@ def make(name: str, **options: Any) -> Any:
 
     if name not in NAMES:
         raise InputError(f"environment {name!r} is unknown; expected one of {', '.join(NAMES)}")
-    return importlib.import_module("polyscore.robots.environments.push").PushBlocks(**options)
+    module, cls = _PLACES[name]
+    return getattr(importlib.import_module(f"polyscore.robots.environments.{module}"), cls)(**options)
 
 
 def __getattr__(name: str) -> Any:

@@ -37,7 +37,8 @@ class _Attention(nn.Module):
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.query, self.key, self.value))
+        shape = (*x.shape[:2], self.heads, -1)
+        q, k, v = (part(x).view(shape).transpose(1, 2) for part in (self.query, self.key, self.value))
         rate = self.attention_dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=rate)
         out: Tensor = self.drop(self.proj(mixed.transpose(1, 2).flatten(2)))
