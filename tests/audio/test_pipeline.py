@@ -238,8 +238,8 @@ def test_presets() -> None:
     assert choose(OUVE(), sampler="pc", steps=7).nfe == 14
     bridge = {name: choose(BRIDGE, preset=name, paper_steps=50) for name in ("fast", "balanced", "paper")}
     assert {name: (m.name, m.nfe) for name, m in bridge.items()} == {
-        "fast": ("ode", 4),
-        "balanced": ("multistep", 8),
+        "fast": ("ode", 1),
+        "balanced": ("ode", 2),
         "paper": ("ode-upstream", 50),
     }
     assert choose(None).nfe == 1

@@ -130,7 +130,8 @@ def test_a_short_fit_learns_the_best_gain_and_follows_the_schedule(tmp_path: Pat
     clean = codec.encode(torch.stack([p["clean"] for p in pairs]))
     gains = torch.linspace(0.3, 1.2, 181)
     loss = [((g * noisy - clean).abs().square() + 0.25 * (g * noisy.abs() - clean.abs()).square()).mean().item() for g in gains]
-    assert float(module.network.value) == pytest.approx(float(gains[int(torch.tensor(loss).argmin())]), abs=0.05)  # type: ignore[arg-type]
+    (found,) = module.network.parameters()
+    assert found.item() == pytest.approx(float(gains[int(torch.tensor(loss).argmin())]), abs=0.05)
     rate = trainer.optimizers[0].param_groups[0]["lr"]
     assert rate == pytest.approx(0.1 * 0.05, rel=1e-6)
 

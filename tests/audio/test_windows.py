@@ -25,7 +25,7 @@ def test_a_pointwise_function_passes_unchanged(shape: tuple[int, int], length: i
         sizes.append(len(windows))
         return 2 * windows[:, 1:]
 
-    out = Windows(*shape)(wave, twice, batch_size=batch)
+    out = Windows(*shape)(twice, wave, batch_size=batch)
     assert torch.allclose(out, 2 * wave[1:], atol=1e-5)
     assert max(sizes) <= batch
 
@@ -52,7 +52,7 @@ def test_edges_of_windows_are_discarded() -> None:
         w[..., :10], w[..., -10:] = 9.0, 9.0
         return w
 
-    out = windows(wave, spoil)
+    out = windows(spoil, wave)
     assert torch.equal(out[0, 10:-10], torch.ones(980))
 
 
@@ -63,7 +63,7 @@ def test_a_filter_shorter_than_the_context_does_not_notice_the_windows() -> None
     def smooth(w: Tensor) -> Tensor:
         return torch.nn.functional.conv1d(w.reshape(-1, 1, w.shape[-1]), taps, padding=20).reshape(w.shape)
 
-    assert torch.allclose(Windows(300, 60)(wave, smooth, batch_size=4), smooth(wave), atol=1e-5)
+    assert torch.allclose(Windows(300, 60)(smooth, wave, batch_size=4), smooth(wave), atol=1e-5)
 
 
 @pytest.mark.parametrize(("core", "context"), [(10, 12), (10, 3), (10, -2), (0, 0)])

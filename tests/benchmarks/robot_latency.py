@@ -106,7 +106,6 @@ def _stand_ins(folder: Path) -> None:
             setattr(sys.modules[name], attribute, object)
     hydra: Any = importlib.import_module("hydra")
     hydra.utils = SimpleNamespace(instantiate=lambda made, **_: made)
-    torch.DictType = getattr(torch, "DictType", dict)  # type: ignore[attr-defined] - of an older torch
 
 
 def measure(calls: dict[str, Callable[[], object]], count: int) -> dict[str, dict[str, list[float]]]:
@@ -157,7 +156,8 @@ def main() -> None:
     for name, size in SIZES.items():
         for guidance in (1.0, 2.0):
             policy = ours(size, guidance)
-            seen, goal = np.ones(size["state"], np.float32), np.ones((size["goals"], size["state"]), np.float32)
+            states, goals = int(size["state"]), int(size["goals"])
+            seen, goal = np.ones((states,), np.float32), np.ones((goals, states), np.float32)
             calls: dict[str, Callable[[], object]] = {"polyscore": lambda p=policy, o=seen, g=goal: p.act(o, g, seed=0)}  # type: ignore[misc]
             if args.beso is not None:
                 agent = original(args.beso, policy, size, guidance)
@@ -178,8 +178,8 @@ def main() -> None:
                     zip(("cpu_p50", "cpu_p95", "cpu_p99", "wall_p50", "wall_p95", "wall_min"), map(float, row), strict=True)
                 )
             if len(times) > 1:
-                cpu = [float(np.median(times[who]["cpu"])) for who in ("original", "polyscore")]
-                print(f"{'':24}{'faster':10}{cpu[0] / cpu[1]:9.2f} times")
+                theirs, own = (float(np.median(times[who]["cpu"])) for who in ("original", "polyscore"))
+                print(f"{'':24}{'faster':10}{theirs / own:9.2f} times")
     if args.report is not None:
         args.report.write_text(json.dumps({"calls": args.calls, "milliseconds": figures}, indent=1), encoding="utf-8")
 

@@ -283,6 +283,8 @@ def test_no_class_is_lost_at_small_steps_and_naive_gumbel_loses_most() -> None:
 
     generator = torch.Generator().manual_seed(0)
     assert bool((torch.rand(4096, generator=generator) * 2**24 % 1 == 0).all())  # what torch's float32 uniforms are
+    most = -torch.log(-torch.log(torch.tensor(1 - 2**-24)))
+    assert abs(float(most) - 16.6355) < 1e-4  # so no Gumbel variable exceeds this
     few = 100_000
     best = torch.floor(2**24 * torch.rand(few, generator=generator, dtype=F64) ** (1 / classes)) / 2**24  # of 65,536 such
     gumbel = [-(-u.float().clamp(min=1e-30).log()).log() for u in (best, torch.rand(few, generator=generator))]

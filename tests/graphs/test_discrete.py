@@ -18,6 +18,7 @@ from polyscore.graphs.chem import decode
 from polyscore.graphs.discrete import DiscreteGraphDenoiser, DiscreteGraphGenerator, discrete_graph_process
 from polyscore.graphs.discrete_training import DiscreteGraphTraining, discrete_losses
 from polyscore.graphs.methods import Settings
+from polyscore.guidance import Clamp
 from polyscore.processes import VP, Product
 from polyscore.processes.discrete import Absorbing, CategoricalProcess, Replacing, SquaredCosine
 from polyscore.state import Given
@@ -168,7 +169,8 @@ def test_what_does_not_fit_is_named() -> None:
     with pytest.raises(InputError, match="a discrete model samples by 'ancestral'"):
         model.sample(2, sampler="pc", steps=2)
     with pytest.raises(InputError, match="no known parts"):
-        model.sample(2, steps=2, around=lambda denoiser, mask: denoiser)
+        model.sample(2, steps=2, around=lambda denoiser, mask: Clamp(denoiser))
+    assert torch.equal(model.sample(2, steps=2, around=lambda denoiser, mask: denoiser).x, model.sample(2, steps=2).x)
     with pytest.raises(ConfigError, match="expected a discrete process"):
         DiscreteGraphDenoiser(model.denoiser.network, graph_process(VP(), VP()), (0, 1, 2))  # type: ignore[arg-type]
     process: Any = model.denoiser.process

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from polyscore.errors import InputError
-from polyscore.graphs.metrics import clustering_mmd, degree_mmd, generic_mmds, nspdk, nspdk_mmd, orbit_mmd, spectral_mmd
-from polyscore.graphs.metrics import orbits
+from polyscore.graphs.metrics import clustering_mmd, degree_mmd, generic_mmds, nspdk, nspdk_mmd, orbit_mmd, orbits, spectral_mmd
 from polyscore.graphs.metrics.orbits import mean_orbit_counts, orbit_counts
 
 

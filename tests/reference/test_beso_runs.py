@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from polyscore.cli.main import main
 from polyscore.errors import CheckpointError
+from polyscore.robots.data import recordings
 from polyscore.robots.demonstrations import Demonstrations, Episode
 from polyscore.robots.policy import Policy
 from polyscore.robots.upstream import Settings
@@ -70,6 +72,17 @@ def test_a_run_folder_acts(weights: str, run: Path) -> None:
     assert torch.equal(policy.act(observation, observation, seed=0), first) is False  # the window has grown
     assert policy.normaliser.action.widen == "multiply"
     assert policy.features.goal_mask == (1.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+def test_a_run_of_block_push_is_rolled_out(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("mujoco")
+    recordings.write(tmp_path / "demos.npz", data())
+    words = ["rollout", "--model", str(run), "--episodes", "1", "-o", str(tmp_path / "out"), "--no-films", "--quiet"]
+    assert main([*words, "--demonstrations", str(tmp_path / "demos.npz")]) == 0
+    report = json.loads((tmp_path / "out" / "rollout.json").read_text(encoding="utf-8"))
+    assert (report["nfe"], report["metrics"]["full_success"]["n"]) == (3, 1)  # guided, in one pass of twice the batch
+    assert main(words) == 1
+    assert "holds no statistics" in capsys.readouterr().err
 
 
 def test_what_is_missing_is_named(run: Path) -> None:

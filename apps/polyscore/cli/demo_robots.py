@@ -19,7 +19,7 @@ from polyscore.errors import PolyscoreError
 __all__ = ["add_arguments", "run"]
 
 _FILMED, _TESTED = 4, 32
-_EPISODES, _EPOCHS = 500, 8
+_EPISODES, _EPOCHS = 500, 4
 _TRAINING_SEED = 100_000  # far from the seeds of the rollouts
 
 
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--train-robot",
         action="store_true",
-        help=f"train the policy that is filmed, on {_EPISODES} demonstrations recorded now (some ten minutes)",
+        help=f"train the policy that is filmed, on {_EPISODES} demonstrations recorded now (some minutes)",
     )
 
 

@@ -110,8 +110,8 @@ def _make(args: argparse.Namespace, missing: Sequence[tuple[Path, dict[str, Any]
     with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
         waiting = {pool.submit(_work, path, key, *words): path for path, key in missing}
         for future in as_completed(waiting):
-            error = future.exception()
-            yield waiting[future], None if error is None else f"{type(error).__name__}: {error}"
+            problem = future.exception()
+            yield waiting[future], None if problem is None else f"{type(problem).__name__}: {problem}"
 
 
 def _work(path: Path, key: dict[str, Any], model: str, demonstrations: str | None, side_by_side: int) -> None:

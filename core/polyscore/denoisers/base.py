@@ -20,7 +20,8 @@ class Prediction:
     """What a model says about x_t.
 
     Attributes:
-        x0: E[x0 | x_t] or its estimate, shaped like the state.
+        x0: E[x0 | x_t] or its estimate, shaped like the state; of categories, log p(x0 | x_t) up to a constant, (B, ..., N), or
+            rows of it on request (`polyscore.processes.discrete.Rows`).
         eps: the noise to put back, where it is not (x - a x0 - b y) / s (CFG++ re-noises with the unconditional one).
         extra: anything else by name ("uncond", "cond", a learned variance).
     """

@@ -8,6 +8,7 @@ from polyscore.processes.gaussian import Coefs, GaussianProcess, Rates, Step, ex
 from polyscore.processes.ornstein import IRSDE, OUVE, OUVP, OrnsteinUhlenbeck
 from polyscore.processes.product import Product
 from polyscore.processes.residual import RDDM, Resfusion, ResShift
+from polyscore.processes.rigid import Rigid
 from polyscore.processes.table import BetaTable, cosine_betas, linear_betas, scaled_linear_betas, zero_terminal_snr
 from polyscore.processes.ve import EDM, VE, PFGMPlusPlus
 from polyscore.processes.vp import VP, Cosine, ShortestPath, SubVP
@@ -37,6 +38,7 @@ __all__ = [
     "Rates",
     "ResShift",
     "Resfusion",
+    "Rigid",
     "ShortestPath",
     "Step",
     "SubVP",

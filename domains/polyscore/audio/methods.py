@@ -21,8 +21,8 @@ that are dense near the data and end at t_eps (`PowerGrid`), the others the orig
 
 | preset | mean-reverting process (OUVE, OUVP) | bridge | predictor |
 |---|---|---|---|
-| "fast" | multistep, 4 steps (5 calls) | ode, 4 steps | one call |
-| "balanced" | multistep, 9 steps (10 calls) | multistep, 8 steps | one call |
+| "fast" | multistep, 4 steps (5 calls) | ode, 1 step | one call |
+| "balanced" | multistep, 9 steps (10 calls) | ode, 2 steps | one call |
 | "paper" | what the checkpoint names: pc, 30 steps, snr 0.5; trained on reverberation, 50 and 0.33; StoRM pc-2023, 50 | ode-upstream, 50 steps or the checkpoint's N | one call |
 
 Source: Richter et al. 2023, arXiv:2208.05830; Jukic et al. 2024, arXiv:2407.16074; Lu et al. 2022, arXiv:2211.01095.
@@ -143,7 +143,7 @@ def choose(
         return Method(sampler, None, 1, None, 0)
     if isinstance(process, Bridge):
         paper = (paper_sampler or "ode-upstream", paper_steps)
-        name, count = {"fast": ("ode", 4), "balanced": ("multistep", 8), "paper": paper}[preset]
+        name, count = {"fast": ("ode", 1), "balanced": ("ode", 2), "paper": paper}[preset]
         return _on_bridge(sampler or name, steps or count, PowerGrid(t_eps))
     paper = (paper_sampler or "pc", paper_steps)
     name, count = {"fast": ("multistep", 4), "balanced": ("multistep", 9), "paper": paper}[preset]

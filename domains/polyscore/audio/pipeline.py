@@ -8,7 +8,7 @@ exactly silent. Long recordings go through windows with noise that belongs to th
 are joined in one of two ways:
 
     "context"    each window is sampled by itself, with context whose result is discarded (`polyscore.audio.windows`)
-    "blend"      one state for up to eight windows, in which the network is evaluated window by window at every step
+    "blend"      one state for up to four windows, in which the network is evaluated window by window at every step
                  (`polyscore.audio.windowed`); these stretches are joined by context, a window long on each side
 
 Windows of one recording and of several go through the network together, as many as fit; what comes out depends on neither.
@@ -41,7 +41,7 @@ from polyscore.state import Given
 
 __all__ = ["SpeechEnhancer"]
 
-_BLENDED = 8  # windows that share one state
+_BLENDED = 4  # windows that share one state
 
 
 class SpeechEnhancer(nn.Module):

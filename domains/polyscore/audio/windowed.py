@@ -13,6 +13,7 @@ predictions in this way.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,29 +69,27 @@ class Windowed(Wrapper):
             out = torch.cat([made.y, *_parts(made.cond)], dim=1)
             return out.reshape(*windows.shape[:2], *out.shape[1:])
 
-        y, *cond = torch.split(self._windows(noisy, joined), noisy.shape[1], dim=1)
+        y, *cond = torch.split(self._windows(joined, noisy), noisy.shape[1], dim=1)
         return Given(y=y, cond=tuple(cond))
 
     def __call__(self, x: Tensor, t: LeafTime, given: Given = NONE) -> Prediction:
         """Predict x0 (B, C, F, T) from the state x at time t (a number, or one per sample)."""
-        channels = x.shape[1]
-        parts = [x, *_parts(given.y), *_parts(given.cond)]
-        ends = len(_parts(given.y))
+        ends = _parts(given.y)
 
-        def predict(windows: Tensor) -> Tensor:
-            state, *rest = torch.split(windows.flatten(0, 1), channels, dim=1)
-            time = t.repeat(len(windows)) if isinstance(t, Tensor) and t.ndim else t
-            there = Given(y=rest[0] if ends else None, cond=tuple(rest[ends:]) or None)
+        def predict(*windows: Tensor) -> Tensor:
+            state, *rest = (part.flatten(0, 1) for part in windows)
+            time = t.repeat(len(windows[0])) if isinstance(t, Tensor) and t.ndim else t
+            there = Given(y=rest[0] if ends else None, cond=tuple(rest[len(ends) :]) or None)
             prediction = self.denoiser(state, time, there)
             if prediction.eps is not None:
                 raise InputError("Windowed: the wrapped denoiser brings its own eps; put the windows inside: CFG(Windowed(...))")
             x0: Tensor = prediction.x0
-            return x0.reshape(*windows.shape[:2], *x0.shape[1:])
+            return x0.reshape(*windows[0].shape[:2], *x0.shape[1:])
 
-        return Prediction(self._windows(torch.cat(parts, dim=1), predict))
+        return Prediction(self._windows(predict, x, *ends, *_parts(given.cond)))
 
-    def _windows(self, signal: Tensor, function: Any) -> Tensor:
-        return Windows(self.frames, self.overlap)(signal, function, batch_size=self.batch_size)
+    def _windows(self, function: Callable[..., Tensor], *signals: Tensor) -> Tensor:
+        return Windows(self.frames, self.overlap)(function, *signals, batch_size=self.batch_size)
 
 
 def _parts(value: Any) -> tuple[Tensor, ...]:

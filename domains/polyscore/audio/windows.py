@@ -87,17 +87,19 @@ class Windows:
                 part[..., -self.context :] *= ramp.flip(0)
         out[..., low:high] += part
 
-    def __call__(self, signal: Tensor, function: Callable[[Tensor], Tensor], *, batch_size: int = 1) -> Tensor:
-        """Apply ``function`` to ``signal`` (..., L) window by window.
+    def __call__(self, function: Callable[..., Tensor], *signals: Tensor, batch_size: int = 1) -> Tensor:
+        """Apply ``function`` to ``signals`` (..., L), of one length, window by window.
 
-        ``function`` maps a batch (n, ..., l) of equally long windows to a tensor of as many windows of that length, whatever
-        the axes between; it is called with at most ``batch_size`` windows.
+        ``function`` maps batches (n, ..., l) of equally long windows, one of each signal, to a tensor of as many windows of that
+        length, whatever the axes between; it is called with at most ``batch_size`` windows.
         """
+        length = signals[0].shape[-1]
         out: Tensor | None = None
-        for spans in self._batches(signal.shape[-1], batch_size):
-            results = function(torch.stack([signal[..., span.start : span.stop] for span in spans]))
+        for spans in self._batches(length, batch_size):
+            windows = (torch.stack([signal[..., span.start : span.stop] for span in spans]) for signal in signals)
+            results = function(*windows)
             if out is None:
-                out = results.new_zeros(*results.shape[1:-1], signal.shape[-1])
+                out = results.new_zeros(*results.shape[1:-1], length)
             for span, result in zip(spans, results, strict=True):
                 self.add(out, result, span)
         assert out is not None

@@ -177,10 +177,10 @@ class DiscreteGraphGenerator(GraphGenerator):
         """
         if min(sizes) < 1 or max(sizes) > self.nodes:
             raise InputError(f"sizes from {min(sizes)} to {max(sizes)} nodes; expected 1 to {self.nodes}")
-        if around is not None:
-            raise InputError("a discrete model takes no known parts and no guidance; use one with continuous processes")
         model: Any = self.denoiser
         mask = mask_of(sizes, max(sizes), device=model.prior_x.device).to(model.prior_x.dtype)
+        if around is not None and around(model, mask) is not model:
+            raise InputError("a discrete model takes no known parts and no guidance; use one with continuous processes")
         b, n = mask.shape
         like = {"x": mask.new_zeros(b, n, dtype=torch.long), "adj": mask.new_zeros(b, n, n, dtype=torch.long)}
         run = trajectory(

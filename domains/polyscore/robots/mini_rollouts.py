@@ -45,6 +45,11 @@ class MiniRollouts(Callback):
         self.limit, self.patience = limit, patience
         self._without = 0
 
+    @property
+    def state_key(self) -> str:
+        """Several of them, with other episodes, may be in one training."""
+        return self._generate_state_key(every_n_steps=self.every_n_steps, episodes=self.episodes, seed=self.seed)
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         model = getattr(pl_module, "model", None)
         if not isinstance(model, Policy) or model.environment != "push":

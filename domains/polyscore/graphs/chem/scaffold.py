@@ -23,6 +23,8 @@ from polyscore.guidance import KnownRegion
 
 __all__ = ["Scaffold"]
 
+_KINDS = frozenset({Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE, Chem.BondType.AROMATIC})
+
 
 @dataclass(frozen=True, eq=False)
 class Scaffold:
@@ -45,7 +47,7 @@ class Scaffold:
         """
         with rdBase.BlockLogs():
             mol = read_mol(text)
-            if mol is None:
+            if mol is None or not _is_smiles(mol):
                 mol = _from_smarts(text)
         return cls(mol, encode([mol], atoms))
 
@@ -77,12 +79,17 @@ class Scaffold:
         return Graphs(*(part.to(mask) for part in (wide.x, wide.adj, wide.mask)))
 
 
+def _is_smiles(mol: Chem.Mol) -> bool:
+    """Whether the text was meant as SMILES: RDKit also reads [#6] so, as a bare atom, and * and ~."""
+    atoms = all(atom.GetAtomicNum() and not atom.GetNumRadicalElectrons() for atom in mol.GetAtoms())
+    return atoms and all(bond.GetBondType() in _KINDS for bond in mol.GetBonds())
+
+
 def _from_smarts(text: str) -> Chem.Mol:
     pattern = Chem.MolFromSmarts(text)
     if pattern is None:
         raise InputError(f"scaffold '{text}' is neither SMILES nor SMARTS")
     plain = Chem.RWMol()
-    kinds = {Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE, Chem.BondType.AROMATIC}
     for atom in pattern.GetAtoms():
         if atom.GetAtomicNum() == 0:
             raise InputError(f"scaffold '{text}': atom {atom.GetIdx()} may be of several kinds; expected one element an atom")
@@ -91,7 +98,7 @@ def _from_smarts(text: str) -> Chem.Mol:
         plain.AddAtom(made)
     for bond in pattern.GetBonds():
         kind = bond.GetBondType()
-        if kind not in kinds:
+        if kind not in _KINDS:
             ends = f"{bond.GetBeginAtomIdx()} and {bond.GetEndAtomIdx()}"
             raise InputError(f"scaffold '{text}': the bond between atoms {ends} may be of several kinds; write it")
         plain.AddBond(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), kind)

@@ -38,15 +38,19 @@ class MetaWorld(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def __init__(self, task: str = "reach-v3", render_mode: str | None = None, *, seed: int = 0) -> None:
         try:
-            importlib.import_module("metaworld")
+            known = importlib.import_module("metaworld.env_dict").ALL_V3_ENVIRONMENTS
         except ImportError as error:
             raise MissingExtraError(
                 "MetaWorld needs Meta-World (with MuJoCo 3.3.0, so in an environment of its own): pip install metaworld==3.1.1"
             ) from error
+        if task not in known:
+            raise InputError(f"MetaWorld: there is no task {task!r}; there are {', '.join(sorted(known))}")
         try:
             made = gymnasium.make("Meta-World/MT1", env_name=task, render_mode=render_mode, seed=seed)
-        except (KeyError, ValueError, AssertionError) as error:
-            raise InputError(f"MetaWorld: there is no task {task!r} ({error}); expected such as 'reach-v3'") from error
+        except (ValueError, AttributeError, AssertionError) as error:
+            raise MissingExtraError(
+                f"MetaWorld: {task} could not be made ({error}); does MuJoCo fit? metaworld 3.1.1 asks for mujoco==3.3.0"
+            ) from error
         super().__init__(made)
         self.task = task
 

@@ -3,8 +3,8 @@ r"""Planar walkers: a kinematic toy of human motion with four gaits, whose stand
 A walker has a root (its hip), two thighs and two shanks of length 1/2. With phase p(k) = p_0 + w k at frame k, amplitude A and
 bend B,
 
-    hips     h_L = A sin p,   h_R = A sin(p + d)                        d = pi, or 0 when it sways
-    knees    k_L = B + A (1 + cos p) / 2,  k_R likewise                 (bent while the leg swings forward)
+    hips     h_L = B / 2 + A sin p,   h_R = B / 2 + A sin(p + d)        d = pi, or 0 when it sways
+    knees    k_L = B + 2 A max(cos p, 0),   k_R likewise                (bent further while the leg swings forward)
     feet     root + (sin h, -cos h) / 2 + (sin(h - k), -cos(h - k)) / 2
 
 The root's height puts the lower foot on the ground, and its way is such that this foot stands still. Gaits: walk, walk backward
@@ -39,18 +39,18 @@ def walk(gaits: Tensor, frames: int, generator: torch.Generator) -> Tensor:
 
     phase = uniform(0, 2 * torch.pi) + uniform(0.45, 0.6) * torch.arange(frames)
     size = uniform(0.4, 0.55)
-    phase = torch.where(gaits[:, None] == 1, phase.flip(1), phase)
     bend = 0.1 + 0.9 * (gaits[:, None] == 2)
     other = phase + torch.pi * (gaits[:, None] != 3)
-    hips = torch.stack([size * phase.sin(), size * other.sin()], -1)
-    knees = torch.stack([bend + size * (1 + p.cos()) / 2 for p in (phase, other)], -1)
+    hips = torch.stack([bend / 2 + size * p.sin() for p in (phase, other)], -1)
+    knees = torch.stack([bend + 2 * size * p.cos().clamp(min=0) for p in (phase, other)], -1)
     motion = torch.cat([torch.zeros(count, frames, 2), hips, knees], -1)
     low = feet(motion)
     motion[..., 1] = -low[..., 1].amin(-1)
     standing = low[..., 1].argmin(-1)[:, :-1, None]
     moved = low[:, 1:, :, 0].gather(2, standing) - low[:, :-1, :, 0].gather(2, standing)
     motion[:, 1:, 0] = -moved[..., 0].cumsum(1)
-    return motion
+    back = motion.flip(1) - motion[:, -1:, :1] * torch.eye(FEATURES)[0]
+    return torch.where(gaits[:, None, None] == 1, back, motion)
 
 
 def feet(motion: Tensor) -> Tensor:
@@ -62,18 +62,15 @@ def feet(motion: Tensor) -> Tensor:
 
 
 def slide(motion: Tensor) -> Tensor:
-    """How far the lower foot of a frame moves along the ground until the next, squared, (..., T - 1); 0 for a `walk`."""
-    places = feet(motion)
-    standing = places[..., :-1, :, 1].argmin(-1)[..., None, None].expand(*places.shape[:-3], places.shape[-3] - 1, 1, 2)
-    moved = (places[..., 1:, :, :] - places[..., :-1, :, :]).gather(-2, standing)[..., 0, :]
-    return moved[..., 0].square()
+    """How far the foot that moves less goes along the ground from frame to frame, squared, (..., T - 1); 0 for a `walk`."""
+    return feet(motion)[..., 0].diff(dim=-2).square().amin(-1)
 
 
 def gait_of(motion: Tensor) -> Tensor:
     """The gait (B,) a motion (B, T, 6) is nearest to: by its knees, by whether its legs go together, by where it goes."""
     hips = motion[..., 2:4] - motion[..., 2:4].mean(-2, keepdim=True)
     together = (hips[..., 0] * hips[..., 1]).sum(-1) > 0
-    crouched = motion[..., 4:6].mean((-2, -1)) > 0.78
+    crouched = motion[..., 4:6].mean((-2, -1)) > 0.85
     backward = motion[..., -1, 0] < motion[..., 0, 0]
     gait = torch.where(backward, 1, 0)
     gait = torch.where(crouched, 2, gait)
