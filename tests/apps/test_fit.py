@@ -177,3 +177,12 @@ def test_shipped_configurations_are_found_by_name_and_pass_the_check(name: str) 
     for word in (name, f"configs/{name}.yaml"):
         assert configs.find(word).resolve() == configs.shipped()[name].resolve()
     configs.check(configs.find(name))
+
+
+def test_a_short_trial_is_a_run_that_goes_on(tmp_path: Path) -> None:
+    file, folder = config(tmp_path), tmp_path / "trial"
+    assert main(fit(file, folder, "--limit", "4", "--report", str(tmp_path / "short.json"))) == 0
+    assert read(tmp_path / "short.json")["items"][0]["steps"] == 4
+    assert (folder / MODEL).is_file()
+    assert main(fit(file, folder, "--resume", "--report", str(tmp_path / "whole.json"))) == 0
+    assert read(tmp_path / "whole.json")["items"][0]["steps"] == 16

@@ -83,7 +83,7 @@ def test_the_angle_is_exact_where_arccos_is_not() -> None:
     a = torch.tensor([1.0, 0.0, 0.0])
     small = torch.tensor([0.0, 1e-6, 1e-3, math.pi - 1e-6])
     b = torch.stack([small.cos(), small.sin(), torch.zeros(4)], -1)
-    torch.testing.assert_close(between(a, b), small, atol=1e-7, rtol=0)
+    torch.testing.assert_close(between(a[None], b), small, atol=1e-7, rtol=0)
     assert float(between(a, torch.zeros(3))) == 0.0
 
 

@@ -33,6 +33,7 @@ _PROCESS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")  # 0, or absent, 
 _EXAMPLES = """
 examples:
   polyscore fit --config images/digits
+  polyscore fit --config images/digits --limit 20 --out trial
   polyscore fit --config images/digits --trainer.max_epochs 40 --data.init_args.batch_size 64
   polyscore fit --resume --out runs/digits --trainer.max_epochs 80
   polyscore fit --config mine.yaml --trainer.accelerator gpu --trainer.devices 8 --trainer.num_nodes 2 --trainer.strategy ddp
@@ -81,6 +82,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         choices=("csv", "tensorboard", "wandb"),
         help="where numbers are logged, may be repeated (default: csv, or what the configuration says)",
+    )
+    parser.add_argument(
+        "--limit",
+        type=flags.whole(1),
+        metavar="N",
+        help="a short trial: N steps, N batches of validation, then the model is written as after a whole run",
     )
     parser.add_argument("--help-all", action="store_true", help="list every parameter of the trainer, which takes some seconds")
 
@@ -166,10 +173,15 @@ def _assemble(args: argparse.Namespace, files: list[Path], folder: Path) -> Run:
         folder=folder,
         overrides=args.rest,
         seed=args.seed,
-        trainer={**_devices(args.device), "enable_progress_bar": watched},
+        trainer={**_devices(args.device), **_trial(args.limit), "enable_progress_bar": watched},
         loggers=args.logger,
         callbacks=shown,
     )
+
+
+def _trial(steps: int | None) -> dict[str, Any]:
+    """The trainer's arguments for ``--limit``."""
+    return {} if steps is None else {"max_steps": steps, "limit_val_batches": steps, "num_sanity_val_steps": 0}
 
 
 def _devices(name: str | None) -> dict[str, Any]:

@@ -43,7 +43,9 @@ _RULES: tuple[tuple[str, Any], ...] = (
 
 
 def read_points(path: str | os.PathLike[str]) -> PointGenerator:
-    """The model of a checkpoint. One with spectral normalisation is refused: its weights are not those that were used.
+    """The model of a checkpoint. The codes of an autoencoder have no law: `encode` and `decode` are what it is for.
+
+    A flow with spectral normalisation is refused: its stored weights are not those that were used.
 
     Raises:
         CheckpointError: missing, damaged, or settings and tensors that do not fit.
