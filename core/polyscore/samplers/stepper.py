@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from polyscore.denoisers.base import Denoiser, Prediction, begin
+from polyscore.denoisers.base import Denoiser, Prediction
 from polyscore.noise import Noise
+from polyscore.samplers.asked import Asked
 from polyscore.state import Given, Time
 
-__all__ = ["Ancestral", "Asked", "Run", "StepState", "Stepper"]
+__all__ = ["Ancestral", "Run", "StepState", "Stepper"]
 
 S = TypeVar("S")
 
@@ -50,33 +51,6 @@ class Stepper(Protocol[S]):
     def step(self, run: Run, state: S, i: int) -> S: ...
 
     def done(self, run: Run, state: S, i: int) -> bool: ...
-
-
-class Asked:
-    """A prediction that is made when it is first looked at: where a transition does not look, there is no call.
-
-    Attributes:
-        made: the prediction, None until then.
-    """
-
-    def __init__(self, run: Run, x: Any, t: Time, i: int) -> None:
-        self._question = (run, x, t, i)
-        self.made: Prediction | None = None
-
-    def _answer(self) -> Prediction:
-        if self.made is None:
-            run, x, t, i = self._question
-            begin(run.denoiser, i, 0)
-            self.made = run.denoiser(x, t, run.given)
-        return self.made
-
-    @property
-    def x0(self) -> Any:
-        return self._answer().x0
-
-    @property
-    def eps(self) -> Any:
-        return self._answer().eps
 
 
 @dataclass(frozen=True)

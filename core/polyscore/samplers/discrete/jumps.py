@@ -31,7 +31,8 @@ from polyscore.denoisers.base import Prediction
 from polyscore.errors import InputError
 from polyscore.processes.discrete.categorical import CategoricalProcess
 from polyscore.processes.discrete.rows import draw, log_rows, uniforms
-from polyscore.samplers.stepper import Asked, Run, StepState
+from polyscore.samplers.asked import Asked
+from polyscore.samplers.stepper import Run, StepState
 
 __all__ = ["EulerJumps", "TauLeaping", "reverse_rates"]
 

@@ -18,8 +18,9 @@ from typing import Any
 from polyscore.denoisers.base import Prediction
 from polyscore.errors import InputError
 from polyscore.processes.discrete.rows import draw_rows, uniforms
+from polyscore.samplers.asked import Asked
 from polyscore.samplers.discrete.unmasking import absorbing_only
-from polyscore.samplers.stepper import Asked, Run, StepState
+from polyscore.samplers.stepper import Run, StepState
 
 __all__ = ["Remasking"]
 

@@ -29,7 +29,8 @@ from polyscore.errors import InputError
 from polyscore.noise import Normal
 from polyscore.processes.discrete.categorical import CategoricalProcess
 from polyscore.processes.discrete.rows import draw, draw_rows, log_rows, uniforms
-from polyscore.samplers.stepper import Asked, Run, StepState
+from polyscore.samplers.asked import Asked
+from polyscore.samplers.stepper import Run, StepState
 
 __all__ = ["ByConfidence", "FirstHitting", "Unmasking", "absorbing_only"]
 
