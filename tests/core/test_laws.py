@@ -84,7 +84,7 @@ def covered(kind: type, instances: list[Any]) -> bool:
 def test_every_process_is_checked() -> None:
     kinds = {n: t for n, t in exported(processes).items() if hasattr(t, "perturb")}
     assert len(kinds) > 15
-    bases = {processes.OrnsteinUhlenbeck, processes.Bridge, GaussianProcess}
+    bases = {processes.OrnsteinUhlenbeck, processes.Bridge, GaussianProcess, processes.Rigid}  # of Rigid: test_rigid.py
     checked = [*PROCESSES, ShortestPath((4,)), Product()]
     assert [n for n, t in kinds.items() if t not in bases and not covered(t, checked)] == []
 

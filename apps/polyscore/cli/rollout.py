@@ -186,7 +186,8 @@ def _write(args: argparse.Namespace, outcomes: list[Outcome]) -> None:
 
 def _films(args: argparse.Namespace, policy: Policy, outcomes: list[Outcome], times: list[float], report: Report) -> None:
     from polyscore.cli.rollout_page import write_page
-    from polyscore.robots.film import mosaic, write_film
+    from polyscore.films import write_film
+    from polyscore.robots.film import mosaic
     from polyscore.robots.futures import fans
 
     ranked = sorted(outcomes, key=lambda o: (-o.result, -o.reward, o.steps))
