@@ -82,6 +82,9 @@ class Report:
         started = time.perf_counter()
         try:
             yield item
+        except BrokenPipeError as error:  # whoever read the output has gone: not this input's fault
+            item.update(status="failed", error=_sentence(error))
+            raise
         except Exception as error:
             item.update(status="failed", error=_sentence(error))
             if self._debug and not isinstance(error, PolyscoreError):
