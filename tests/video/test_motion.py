@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from polyscore.errors import InputError
 from polyscore.noise import Flow
 from polyscore.video.motion import Arrow, Keyframe, Layer, Pose, arrows, camera, composite, drag, estimate, field, polygon
-from polyscore.video.motion.estimate import METHODS, lucas_kanade, sample, unmatched
-from polyscore.video.motion.fields import grid
+from polyscore.video.motion.estimate import METHODS, lucas_kanade, unmatched
+from polyscore.video.motion.frames import grid, sample
 
 
 def texture(size: int, seed: int = 0) -> Tensor:

@@ -37,9 +37,7 @@ def test_noise_has_the_layout_and_moves_with_the_video(name: str) -> None:
     flow = field("translate", (64, 96), 9, x=float(family.space) / family.time)
     noise = latent_noise(flow, family, motion=Dither(), noise=3)
     assert tuple(noise.shape) == SHAPES[name]
-    frames = {"BTCHW": noise[0], "BCTHW": noise[0].transpose(0, 1)}.get(family.layout)
-    if frames is None:
-        frames = noise[0].view(2, 2, 3, 128).movedim(-1, 1)
+    frames = family.frames_of(noise[0], (64, 96))
     # one latent pixel to the right from each latent frame to the next
     assert torch.allclose(frames[1:, :, :, 1:], frames[:-1, :, :, :-1], atol=1e-5)
     for frame in frames:

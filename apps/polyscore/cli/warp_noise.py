@@ -140,24 +140,14 @@ def _write(args: argparse.Namespace, family: Family, scene: Scene, noise: Tensor
     }
     with atomic_path(args.out) as name:
         save_tensors(Path(name), {"noise": noise.contiguous()}, notes)
-    frames = panel(scene.flow, _by_frame(family, scene, noise), film=scene.film)
+    frames = panel(scene.flow, family.frames_of(noise[0], scene.flow.size), film=scene.film)
     return write_film(args.out.with_suffix(".mp4"), frames, fps=12)
-
-
-def _by_frame(family: Family, scene: Scene, noise: Tensor) -> Tensor:
-    """The first sample as (T', C, h, w)."""
-    if family.layout == "BTCHW":
-        return noise[0]
-    if family.layout == "BCTHW":
-        return noise[0].transpose(0, 1)
-    height, width = family.latent_size(scene.flow.size)
-    return noise[0].view(-1, height, width, noise.shape[-1]).movedim(-1, 1)
 
 
 def _measure(family: Family, scene: Scene, noise: Tensor) -> dict[str, object]:
     from polyscore.video.whiteness import whiteness
 
-    frames = _by_frame(family, scene, noise)
+    frames = family.frames_of(noise[0], scene.flow.size)
     scores = [whiteness(frame) for frame in frames]
     worst = {name: round(max(abs(score[name]) for score in scores), 3) for name in scores[0]}
     speed = scene.flow.forward.square().sum(1).sqrt()

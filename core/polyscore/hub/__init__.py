@@ -14,12 +14,13 @@ from polyscore.hub.shipped import Shipped, shipped
 if TYPE_CHECKING:
     from polyscore.hub.card import card_template
     from polyscore.hub.config import build, config_of
-    from polyscore.hub.folder import load, save
+    from polyscore.hub.folder import load, load_as, save
     from polyscore.hub.remote import pull, push
 
 __all__ = [
     "save",
     "load",
+    "load_as",
     "shipped",
     "Shipped",
     "push",
@@ -34,6 +35,7 @@ __all__ = [
 _LATE = {
     "save": "folder",
     "load": "folder",
+    "load_as": "folder",
     "config_of": "config",
     "build": "config",
     "push": "remote",

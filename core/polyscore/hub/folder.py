@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -24,7 +24,9 @@ from polyscore.hub.kinds import kind_of
 from polyscore.hub.shipped import find
 from polyscore.hub.weights import load_weights, read_header, save_weights
 
-__all__ = ["save", "load", "read_config", "FORMAT", "CONFIG", "WEIGHTS", "CARD"]
+__all__ = ["save", "load", "load_as", "read_config", "FORMAT", "CONFIG", "WEIGHTS", "CARD"]
+
+M = TypeVar("M", bound=nn.Module)
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "card.md"
@@ -73,6 +75,19 @@ def load(path: str | os.PathLike[str], *, allow: Sequence[str] = (), device: str
         raise CheckpointError(f"{folder / CONFIG} describes a {type(model).__name__}, expected a torch module")
     load_weights(folder / WEIGHTS, model)
     return model.to(device).eval()
+
+
+def load_as(kind: type[M], path: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> M:
+    """`load`, of a model that has to be a `kind`.
+
+    Raises:
+        CheckpointError: as `load`, or the model is of another kind.
+    """
+    model = load(path, device=device)
+    if not isinstance(model, kind):
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise CheckpointError(f"{os.fspath(path)} is a {type(model).__name__}, expected {article} {kind.__name__}")
+    return model
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class Nearest(Motion):
 
     def transports(self, flow: Flow) -> Iterator[Transport]:
         height, width = flow.size
-        cells, grid, device = height * width, _grid(flow), flow.forward.device
+        cells, grid, device = height * width, _grid(flow.forward), flow.forward.device
         own = torch.arange(cells, device=device)
         density = torch.ones(cells + 1, device=device)  # the last source is fresh noise
         for step in _steps(flow):
@@ -120,7 +120,7 @@ class Residual(Motion):
     """
 
     def transports(self, flow: Flow) -> Iterator[Transport]:
-        offset = torch.zeros_like(_grid(flow))
+        offset = torch.zeros_like(flow.forward[0])
         density = torch.ones(offset[0].numel(), device=offset.device)
         for step in _steps(flow):
             density, offset, plan = _follow(density, step.shifted(offset))
@@ -153,7 +153,7 @@ class Bilinear(Motion):
 
     def transports(self, flow: Flow) -> Iterator[Transport]:
         height, width = flow.size
-        grid, cells = _grid(flow), height * width
+        grid, cells = _grid(flow.forward), height * width
         own = torch.arange(cells, device=grid.device)
         for step in _steps(flow):
             position = grid + step.backward
@@ -197,9 +197,9 @@ def _steps(flow: Flow) -> Iterator[_Step]:
         yield _Step(forward, backward, seen, known)
 
 
-def _grid(flow: Flow) -> Tensor:
-    """(x, y) of every pixel, (2, H, W)."""
-    y, x = (torch.arange(n, dtype=flow.forward.dtype, device=flow.forward.device) for n in flow.size)
+def _grid(like: Tensor) -> Tensor:
+    """(x, y) of every pixel of `like` (..., H, W), (2, H, W)."""
+    y, x = (torch.arange(n, dtype=like.dtype, device=like.device) for n in like.shape[-2:])
     return torch.stack(torch.meshgrid(x, y, indexing="xy"))
 
 
@@ -213,7 +213,7 @@ def _cell(pixel: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
 def _follow(density: Tensor, step: _Step) -> tuple[Tensor, Tensor, Transport]:
     """Content at p moves to round(p + forward), free cells copy round(q + backward): density, what rounding left, transport."""
     _, height, width = step.forward.shape
-    cells, grid = height * width, _grid(Flow(step.forward[None]))
+    cells, grid = height * width, _grid(step.forward)
     place = (grid + step.forward + 0.5).floor()  # not round: half to even would tear a block that moves by half pixels
     landing, inside = _cell(place, height, width)
     leaving = (inside & step.seen).nonzero()[:, 0]

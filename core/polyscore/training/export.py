@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from polyscore.errors import ConfigError
 from polyscore.hub import save
 
-__all__ = ["ExportModel", "averaged"]
+__all__ = ["ExportModel", "averaged", "evaluated"]
 
 
 def averaged(trainer: Trainer, module: LightningModule) -> Any:
@@ -23,6 +25,18 @@ def averaged(trainer: Trainer, module: LightningModule) -> Any:
         if isinstance(callback, WeightAveraging) and callback._average_model is not None:
             return callback._average_model.module
     return module
+
+
+@contextmanager
+def evaluated(trainer: Trainer, module: LightningModule) -> Iterator[Any]:
+    """`averaged`, in evaluation mode while the block runs: what callbacks look at between two steps of training."""
+    found = averaged(trainer, module)
+    was_training = found.training
+    found.eval()
+    try:
+        yield found
+    finally:
+        found.train(was_training)
 
 
 class ExportModel(Callback):

@@ -15,7 +15,7 @@ from polyscore.pictures import grid, pixels, write_png
 from polyscore.samplers import DDIM, sample
 from polyscore.state import Given
 from polyscore.training.batches import as_batch
-from polyscore.training.export import averaged
+from polyscore.training.export import evaluated
 from polyscore.training.module import ScoreTraining
 
 __all__ = ["SamplePreview"]
@@ -69,15 +69,10 @@ class SamplePreview(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._first is None or not trainer.is_global_zero or (trainer.current_epoch + 1) % self.every_n_epochs:
             return
-        module = averaged(trainer, pl_module)
-        was_training = module.training
-        module.eval()
-        try:
-            like, given = self._first
+        like, given = self._first
+        with evaluated(trainer, pl_module) as module:
             denoiser = module.denoiser
             x = sample(self.sampler, denoiser, denoiser.process, like, steps=self.steps, given=given, noise=self.seed)
-        finally:
-            module.train(was_training)
         path = Path(trainer.default_root_dir) / "previews" / f"epoch-{trainer.current_epoch + 1:04d}.png"
         write_png(path, grid(self._draw(x), columns=max(1, round(len(x) ** 0.5)), zoom=max(1, 48 // x.shape[-1])))
 

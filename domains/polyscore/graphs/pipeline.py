@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from polyscore.denoisers import Denoiser
-from polyscore.errors import CheckpointError, ConfigError, InputError
+from polyscore.errors import ConfigError, InputError
 from polyscore.graphs.batch import Graphs, mask_of
 from polyscore.graphs.denoiser import GraphDenoiser
 from polyscore.graphs.methods import Method, Settings, choose
@@ -93,10 +93,7 @@ class GraphGenerator(nn.Module):
 
         if weights != "published":
             raise InputError(f"{path_or_name}: weights {weights!r} were asked for; a saved model has one set, leave it out")
-        model = hub.load(path_or_name, device=device)
-        if not isinstance(model, cls):
-            raise CheckpointError(f"{path_or_name}: is a {type(model).__name__}; expected a GraphGenerator")
-        return model
+        return hub.load_as(cls, path_or_name, device=device)
 
     @property
     def nodes(self) -> int:

@@ -19,7 +19,7 @@ from polyscore.errors import ConfigError
 from polyscore.graphs.batch import Graphs
 from polyscore.graphs.data.generic import Adjacency, quantise
 from polyscore.graphs.pipeline import GraphGenerator
-from polyscore.training.export import averaged
+from polyscore.training.export import evaluated
 
 __all__ = ["SampleScores", "score_graphs", "score_molecules"]
 
@@ -66,13 +66,8 @@ class SampleScores(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if (trainer.current_epoch + 1) % self.every_n_epochs or not trainer.is_global_zero:
             return
-        module = averaged(trainer, pl_module)
-        was_training = module.training
-        module.eval()
-        try:
+        with evaluated(trainer, pl_module) as module:
             drawn = module.model.sample(self.count, seed=self.seed, preset=self.preset, steps=self.steps)
-        finally:
-            module.train(was_training)
         known = self._known(trainer)
         if module.model.atoms:
             scores = score_molecules(drawn, known, module.model.atoms)

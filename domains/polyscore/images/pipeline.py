@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polyscore.errors import CheckpointError, InputError, PolyscoreError
+from polyscore.errors import InputError, PolyscoreError
 from polyscore.guidance import CFG
-from polyscore.hub import load
+from polyscore.hub import load_as
 from polyscore.processes.grids import Grid
 from polyscore.samplers import DPMSolverPP, sample
 from polyscore.state import Given
@@ -48,10 +48,7 @@ class ImageGenerator(nn.Module):
         Raises:
             CheckpointError: there is none, or it is of another kind.
         """
-        model = load(name, device=device)
-        if not isinstance(model, cls):
-            raise CheckpointError(f"{os.fspath(name)} is a {type(model).__name__}, expected an ImageGenerator")
-        return model
+        return load_as(cls, name, device=device)
 
     @torch.no_grad()
     def sample(

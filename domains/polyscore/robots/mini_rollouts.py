@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from polyscore.errors import ConfigError, InputError
 from polyscore.robots.policy import Policy
-from polyscore.training.export import averaged
+from polyscore.training.export import evaluated
 
 __all__ = ["MiniRollouts"]
 
@@ -67,14 +67,11 @@ class MiniRollouts(Callback):
             return
         from polyscore.robots.rollout import rollout
 
-        policy: Policy = averaged(trainer, pl_module).model
-        was_training = policy.training
-        policy.eval()
-        try:
-            made = list(rollout(policy, self.episodes, seed=self.seed, side_by_side=self.episodes, limit=self.limit))
-        finally:
-            policy.reset()
-            policy.train(was_training)
+        with evaluated(trainer, pl_module) as module:
+            try:
+                made = list(rollout(module.model, self.episodes, seed=self.seed, side_by_side=self.episodes, limit=self.limit))
+            finally:
+                module.model.reset()
         values = {
             "rollout/reward": float(np.mean([o.reward for o in made])),
             "rollout/result": float(np.mean([o.result for o in made])),

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from polyscore.denoisers import Precondition
 from polyscore.errors import CheckpointError, InputError, PolyscoreError
 from polyscore.guidance import CFG
-from polyscore.hub import load
+from polyscore.hub import load_as
 from polyscore.noise import Noise, Seeded
 from polyscore.robots.demonstrations import Demonstrations
 from polyscore.robots.history import KnownPast
@@ -95,9 +95,7 @@ class Policy(nn.Module):
             from polyscore.robots.upstream import read
 
             return read(name, demonstrations=demonstrations, weights=weights).to(device).eval()
-        model = load(name, device=device)
-        if not isinstance(model, cls):
-            raise CheckpointError(f"{os.fspath(name)} is a {type(model).__name__}, expected a Policy")
+        model = load_as(cls, name, device=device)
         for part in (model.normaliser.state, model.normaliser.action):
             if not bool(
                 (torch.isfinite(part.shift) & torch.isfinite(part.scale) & (part.scale > 0) & (part.low <= part.high)).all()

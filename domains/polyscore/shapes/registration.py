@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from polyscore.denoisers import Prediction
-from polyscore.errors import CheckpointError, InputError
-from polyscore.hub import load
+from polyscore.errors import InputError
+from polyscore.hub import load_as
 from polyscore.lie import angle, motion, transform
 from polyscore.noise import NoiseLike
 from polyscore.processes import BetaTable, Rigid, cosine_betas
@@ -141,10 +141,7 @@ class Registration(nn.Module):
         Raises:
             CheckpointError: there is none, or it is of another kind.
         """
-        model = load(name, device=device)
-        if not isinstance(model, cls):
-            raise CheckpointError(f"{os.fspath(name)} is a {type(model).__name__}, expected a Registration")
-        return model
+        return load_as(cls, name, device=device)
 
     @torch.no_grad()
     def register(

@@ -78,6 +78,16 @@ class Family:
         return noise.flatten(2).transpose(1, 2).contiguous()
 
 
+    def frames_of(self, noise: Tensor, size: tuple[int, int]) -> Tensor:
+        """One sample of arranged noise, for a video of `size`, as frames (T', C, h, w): the way back from `arrange`."""
+        if self.layout == "BCTHW":
+            return noise.transpose(0, 1)
+        if self.layout == "BTCHW":
+            return noise
+        height, width = self.latent_size(size)
+        return noise.view(-1, height, width, self.channels).movedim(-1, 1)
+
+
 def _table(*families: Family) -> Mapping[str, Family]:
     return MappingProxyType({family.name: family for family in families})
 

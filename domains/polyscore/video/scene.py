@@ -30,6 +30,7 @@ from polyscore.errors import InputError, MissingExtraError
 from polyscore.films import read_film
 from polyscore.noise import Flow, resize_flow
 from polyscore.video.motion import Arrow, Keyframe, Layer, Pose, arrows, camera, composite, drag, estimate, field, polygon
+from polyscore.video.motion.frames import grid, sample
 
 __all__ = ["Scene", "load_scene", "picture", "transfer"]
 
@@ -237,9 +238,6 @@ def _depth(motion: Mapping[str, Any], size: tuple[int, int], folder: Path) -> Te
 
 def follow(image: Tensor, flow: Flow) -> Tensor:
     """The crude film: each frame drawn from the one before along the backward flow, whatever is revealed."""
-    from polyscore.video.motion.estimate import sample
-    from polyscore.video.motion.fields import grid
-
     film, here = [image], grid(flow.size)
     for t in range(len(flow)):
         back = -flow.forward[t] if flow.backward is None else flow.backward[t]

@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor
 
+from polyscore.video.motion.frames import grid, nearest
+
 __all__ = ["coherence", "whiteness"]
 
 LAGS = ((0, 1), (0, 2), (1, 0), (2, 0), (1, 1), (1, -1))
@@ -42,13 +44,11 @@ def whiteness(frame: Tensor) -> dict[str, float]:
 
 def coherence(one: Tensor, two: Tensor, forward: Tensor) -> float:
     """Mean correlation of noise (C, H, W) with the next frame along a flow (2, H, W) rounded to pixels, within the frame."""
-    height, width = one.shape[1:]
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    px, py = (x + forward[0] + 0.5).floor().long(), (y + forward[1] + 0.5).floor().long()
-    inside = (px >= 0) & (px < width) & (py >= 0) & (py < height)
+    size = (one.shape[1], one.shape[2])
+    cell, inside = nearest(grid(size) + forward, size)
     if not bool(inside.any()):
         return 0.0
-    return float((one[:, inside] * two[:, py[inside], px[inside]]).mean())
+    return float((one[:, inside] * two.flatten(1)[:, cell[inside]]).mean())
 
 
 def _largest(scores: list[float]) -> float:

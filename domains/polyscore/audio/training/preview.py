@@ -14,7 +14,7 @@ from polyscore.audio.io import AudioFormat, resample, write
 from polyscore.audio.metrics import estoi, pesq, si_sdr
 from polyscore.audio.spectrogram_plot import draw_before_after
 from polyscore.errors import ConfigError
-from polyscore.training.export import averaged
+from polyscore.training.export import evaluated
 
 __all__ = ["SpeechPreview"]
 
@@ -52,13 +52,8 @@ class SpeechPreview(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if (trainer.current_epoch + 1) % self.every_n_epochs or not trainer.is_global_zero:
             return
-        module = averaged(trainer, pl_module)
-        was_training = module.training
-        module.eval()
-        try:
+        with evaluated(trainer, pl_module) as module:
             scores = self._enhance(trainer, module.enhancer)
-        finally:
-            module.train(was_training)
         for name, value in scores.items():
             pl_module.log(f"enhanced/{name}", value, rank_zero_only=True, batch_size=self.count)
 

@@ -105,6 +105,11 @@ class Grids(Recipe):
         return matrix_of(rows * columns, np.concatenate(edges).tolist())
 
 
+def _check_nodes(recipe: Recipe, nodes: int) -> None:
+    if nodes < 3:
+        raise InputError(f"{type(recipe).__name__}: {nodes} nodes; expected at least 3")
+
+
 @dataclass(frozen=True)
 class Planar(Recipe):
     """Delaunay triangulations: 3 n - 3 - h edges, h of the n points on the convex hull.
@@ -117,8 +122,7 @@ class Planar(Recipe):
     nodes: int = 64
 
     def __post_init__(self) -> None:
-        if self.nodes < 3:
-            raise InputError(f"Planar: {self.nodes} nodes; expected at least 3")
+        _check_nodes(self, self.nodes)
 
     def draw(self, random: np.random.Generator) -> Adjacency:
         corners = Delaunay(random.random((self.nodes, 2))).simplices
@@ -176,8 +180,7 @@ class Trees(Recipe):
     nodes: int = 64
 
     def __post_init__(self) -> None:
-        if self.nodes < 3:
-            raise InputError(f"Trees: {self.nodes} nodes; expected at least 3")
+        _check_nodes(self, self.nodes)
 
     def draw(self, random: np.random.Generator) -> Adjacency:
         return matrix_of(self.nodes, nx.from_prufer_sequence(random.integers(0, self.nodes, self.nodes - 2).tolist()).edges())

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyscore.errors import InputError, MissingExtraError
+from polyscore.robots.environments.offscreen import OffScreen
 
 try:
     import gymnasium
@@ -113,7 +114,7 @@ class PushBlocks(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.completed: list[int] = []
         self._targets = np.zeros((2, 3))
         self._aim = ORIGIN.copy()
-        self._renderer: Any = None
+        self._screen = OffScreen(self.model, size, advice="set MUJOCO_GL=egl, or take render_mode='painted'")
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -157,20 +158,10 @@ class PushBlocks(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
             from polyscore.robots.environments.painting import paint
 
             return paint(self._observe(), size=self.size)
-        if self._renderer is None:
-            try:
-                self._renderer = mujoco.Renderer(self.model, self.size, self.size)
-            except Exception as error:  # whatever the GL library has to say
-                raise MissingExtraError(
-                    f"PushBlocks: MuJoCo cannot draw off-screen here ({error}); set MUJOCO_GL=egl, or take render_mode='painted'"
-                ) from error
-        self._renderer.update_scene(self.data, camera="above")
-        return self._renderer.render()
+        return self._screen.draw(self.data)
 
     def close(self) -> None:
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
+        self._screen.close()
 
     def _observe(self) -> NDArray[np.float32]:
         q = self.data.qpos

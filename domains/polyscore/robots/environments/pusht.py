@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyscore.errors import InputError, MissingExtraError
+from polyscore.robots.environments.offscreen import OffScreen
 
 try:
     import gymnasium
@@ -125,7 +126,7 @@ class PushT(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.action_space = gymnasium.spaces.Box(0, SIDE, (2,), np.float32)
         self.model = mujoco.MjModel.from_xml_string(_SCENE)
         self.data = mujoco.MjData(self.model)
-        self._renderer: Any = None
+        self._screen = OffScreen(self.model, size, advice="set MUJOCO_GL=egl")
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -159,18 +160,10 @@ class PushT(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
 
     def render(self) -> Any:
         """The scene from above, (size, size, 3) bytes."""
-        if self._renderer is None:
-            try:
-                self._renderer = mujoco.Renderer(self.model, self.size, self.size)
-            except Exception as error:  # whatever the GL library has to say
-                raise MissingExtraError(f"PushT: MuJoCo cannot draw off-screen here ({error}); set MUJOCO_GL=egl") from error
-        self._renderer.update_scene(self.data, camera="above")
-        return self._renderer.render()
+        return self._screen.draw(self.data)
 
     def close(self) -> None:
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
+        self._screen.close()
 
     def _observe(self) -> NDArray[np.float32]:
         x, y, _, yaw, px, py = self.data.qpos

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from polyscore.errors import InputError
 from polyscore.noise import Flow
-from polyscore.video.motion.fields import grid
+from polyscore.video.motion.frames import grid
 
 __all__ = ["Arrow", "arrows"]
 

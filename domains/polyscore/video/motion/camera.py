@@ -19,7 +19,8 @@ from torch import Tensor
 
 from polyscore.errors import InputError
 from polyscore.noise import Flow
-from polyscore.video.motion.fields import grid
+from polyscore.video.motion.frames import grid, nearest
+from polyscore.video.motion.keyframes import around, check_rising
 
 __all__ = ["Pose", "camera"]
 
@@ -56,9 +57,9 @@ def camera(depth: Tensor, poses: Sequence[Pose], frames: int, *, fov: float = 60
     if depth.ndim != 2 or not bool((torch.isfinite(depth) & (depth > 0)).all()):
         found = f"depth of shape {tuple(depth.shape)}"
         raise InputError(f"camera: {found}; expected (H, W), positive and finite everywhere (inpaint the rest)")
-    times = [pose.time for pose in poses]
-    if frames < 2 or not times or times != sorted(times) or len(set(times)) < len(times):
-        raise InputError(f"camera: {frames} frames, pose times {times}; expected two frames or more and rising times")
+    if frames < 2:
+        raise InputError(f"camera: {frames} frames; expected at least 2")
+    check_rising(poses, "camera: pose")
     if not 0 < fov < 180:
         raise InputError(f"camera: fov is {fov} degrees; expected a number between 0 and 180")
     height, width = depth.shape
@@ -84,16 +85,13 @@ def _points(depth: Tensor, focal: float) -> Tensor:
 
 def _pose(poses: Sequence[Pose], time: float, median: float) -> tuple[Tensor, Tensor]:
     """Rotation (3, 3) and centre (3,) of the camera in the world."""
-    keys = [poses[0], *poses, poses[-1]]
-    after = next((k for k, key in enumerate(keys) if k and key.time >= time), len(keys) - 1)
-    one, two = keys[after - 1], keys[after]
-    part = 0.0 if two.time <= one.time else min(max((time - one.time) / (two.time - one.time), 0.0), 1.0)
+    one, two, part = around(poses, time)
     now = {name: getattr(one, name) + part * (getattr(two, name) - getattr(one, name)) for name in Pose.__dataclass_fields__}
     own = _turn(1, now["pan"]) @ _turn(0, now["tilt"]) @ _turn(2, now["roll"])
-    around = _turn(1, -now["orbit"])
+    circled = _turn(1, -now["orbit"])
     middle = torch.tensor([0.0, 0.0, now["pivot"] or median], dtype=torch.float64)
     moved = torch.tensor([now["x"], now["y"], now["z"]], dtype=torch.float64)
-    return around @ own, middle + around @ (moved - middle)
+    return circled @ own, middle + circled @ (moved - middle)
 
 
 def _turn(axis: int, degrees: float) -> Tensor:
@@ -150,9 +148,7 @@ def _project(
     turn, centre = pose
     world = torch.einsum("ij,jhw->ihw", turn, _points(depth, focal)) + centre[:, None, None]
     place, z = _seen(world, towards, focal)
-    x, y = (place + 0.5).floor()
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    cell = (y.clamp(0, height - 1) * width + x.clamp(0, width - 1)).long()
+    cell, inside = nearest(place, (height, width))
     behind = inside & (z > other.flatten()[cell] * 1.05)
     limit = 4.0 * max(height, width)
     return (place - grid((height, width))).clamp(-limit, limit).float(), behind

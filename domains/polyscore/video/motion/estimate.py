@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from polyscore.errors import InputError, MissingExtraError
 from polyscore.noise import Flow
-from polyscore.video.motion.fields import grid
+from polyscore.video.motion.frames import grid, sample
 
 __all__ = ["METHODS", "estimate", "lucas_kanade", "unmatched"]
 
@@ -53,12 +53,6 @@ def unmatched(flow: Tensor, back: Tensor) -> Tensor:
     misses = (flow + returned).square().sum(1) > 0.01 * (flow.square().sum(1) + returned.square().sum(1)) + 0.5
     limit = flow.new_tensor([flow.shape[3] - 1, flow.shape[2] - 1])[:, None, None]
     return misses & ((place >= 0) & (place <= limit)).all(1)
-
-
-def sample(field: Tensor, place: Tensor) -> Tensor:
-    """Bilinear values of `field` (T, C, H, W) at pixels `place` (T, 2, H, W), held at the border."""
-    scale = field.new_tensor([max(field.shape[3] - 1, 1), max(field.shape[2] - 1, 1)])[:, None, None]
-    return F.grid_sample(field, (place * 2 / scale - 1).movedim(1, -1), align_corners=True, padding_mode="border")
 
 
 def lucas_kanade(first: Tensor, second: Tensor, *, levels: int = 4, rounds: int = 6, window: int = 9) -> Tensor:

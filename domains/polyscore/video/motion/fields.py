@@ -15,14 +15,9 @@ from torch import Tensor
 
 from polyscore.errors import InputError
 from polyscore.noise import Flow
+from polyscore.video.motion.frames import grid
 
-__all__ = ["FIELDS", "field", "grid", "linear"]
-
-
-def grid(size: tuple[int, int]) -> Tensor:
-    """(x, y) of every pixel, (2, H, W), float32."""
-    y, x = (torch.arange(n, dtype=torch.float32) for n in size)
-    return torch.stack(torch.meshgrid(x, y, indexing="xy"))
+__all__ = ["FIELDS", "field", "linear"]
 
 
 def linear(matrix: Tensor, shift: Tensor, size: tuple[int, int], frames: int) -> Flow:

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from polyscore.errors import InputError
 from polyscore.noise import Flow
-from polyscore.video.motion.fields import grid
+from polyscore.video.motion.frames import grid, nearest, sample
+from polyscore.video.motion.keyframes import around, check_rising
 
 __all__ = ["Keyframe", "Layer", "composite", "drag", "polygon"]
 
@@ -50,9 +51,7 @@ class Layer:
     ease: float = 0.0
 
     def __post_init__(self) -> None:
-        times = [key.time for key in self.keyframes]
-        if not times or times != sorted(times) or len(set(times)) < len(times):
-            raise InputError(f"layer: keyframe times {times}; expected at least one, rising, between 0 and 1")
+        check_rising(self.keyframes, "layer: keyframe")
         if any(key.scale <= 0 for key in self.keyframes):
             raise InputError("layer: a keyframe has a scale of 0 or less; expected a positive factor")
         if self.mask.ndim != 2 or not bool(self.mask.any()):
@@ -60,10 +59,7 @@ class Layer:
 
     def place(self, time: float) -> Tensor:
         """The affine map (2, 3) of first-frame pixels to pixels at `time`."""
-        keys = [self.keyframes[0], *self.keyframes, self.keyframes[-1]]
-        after = next((k for k, key in enumerate(keys) if k and key.time >= time), len(keys) - 1)
-        one, two = keys[after - 1], keys[after]
-        part = 0.0 if two.time <= one.time else min(max((time - one.time) / (two.time - one.time), 0.0), 1.0)
+        one, two, part = around(self.keyframes, time)
         part = part + self.ease * (part * part * (3 - 2 * part) - part)
 
         def mixed(a: float, b: float) -> Tensor:
@@ -71,9 +67,7 @@ class Layer:
 
         scale = mixed(math.log(one.scale), math.log(two.scale)).exp()
         angle = torch.deg2rad(mixed(one.degrees, two.degrees))
-        turn = scale * torch.stack(
-            [torch.stack([angle.cos(), -angle.sin()]), torch.stack([angle.sin(), angle.cos()])]
-        )
+        turn = scale * torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()]).view(2, 2)
         rows, columns = self.mask.nonzero().double().mean(0)
         centre = torch.stack([columns, rows])
         shift = torch.stack([mixed(one.x, two.x), mixed(one.y, two.y)])
@@ -127,9 +121,9 @@ def composite(image: Tensor, layers: Sequence[Layer], frames: int, *, ground: La
     for t in range(frames):
         maps = _places(layers, ground, t / (frames - 1))
         shown = _shown(layers, maps, size)
-        frame = _sample(empty, _pull(maps[0], size))
+        frame = sample(empty[None], _pull(maps[0], size)[None].float())[0]
         for k in range(len(layers)):
-            moved = _sample(image, _pull(maps[k + 1], size))
+            moved = sample(image[None], _pull(maps[k + 1], size)[None].float())[0]
             frame = torch.where(shown == k + 1, moved, frame)
         film.append(frame)
     return torch.stack(film)
@@ -147,7 +141,7 @@ def fill(image: Tensor, hole: Tensor, *, rounds: int = 400) -> Tensor:
         value = torch.where(known > 0, value, near * (weight > 0))
         known = torch.where(known > 0, known, (weight > 0).float())
     smooth = F.avg_pool2d(F.pad(value, (3, 3, 3, 3), mode="replicate"), 7, 1)
-    return torch.where(hole, smooth, image)[0] if value.ndim == 4 else value[0]
+    return torch.where(hole, smooth[0], image)
 
 
 def _places(layers: Sequence[Layer], ground: Layer | None, time: float) -> list[Tensor]:
@@ -170,9 +164,7 @@ def _shown(layers: Sequence[Layer], maps: Sequence[Tensor], size: tuple[int, int
     """Which layer every pixel shows, (H, W): 0 the ground, k + 1 layer k."""
     shown = torch.zeros(size, dtype=torch.int64)
     for k in sorted(range(len(layers)), key=lambda k: layers[k].z):
-        x, y = _pull(maps[k + 1], size).round()
-        inside = (x >= 0) & (x < size[1]) & (y >= 0) & (y < size[0])
-        cell = (y.clamp(0, size[0] - 1) * size[1] + x.clamp(0, size[1] - 1)).long()
+        cell, inside = nearest(_pull(maps[k + 1], size), size)
         shown[inside & layers[k].mask.flatten()[cell]] = k + 1
     return shown
 
@@ -191,15 +183,6 @@ def _step(now: Sequence[Tensor], then: Sequence[Tensor], shown: Tensor, later: T
 
 def _elsewhere(place: Tensor, own: Tensor, other: Tensor) -> Tensor:
     """Where the pixel at `place` belongs to another layer than the one it came from (outside the frame: not)."""
-    height, width = own.shape
-    x, y = (place + 0.5).floor()
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    cell = (y.clamp(0, height - 1) * width + x.clamp(0, width - 1)).long()
+    cell, inside = nearest(place, (own.shape[0], own.shape[1]))
     differs: Tensor = inside & (other.flatten()[cell] != own)
     return differs
-
-
-def _sample(image: Tensor, place: Tensor) -> Tensor:
-    height, width = image.shape[1:]
-    scaled = torch.stack([place[0] * 2 / max(width - 1, 1) - 1, place[1] * 2 / max(height - 1, 1) - 1], -1).float()
-    return F.grid_sample(image[None], scaled[None], align_corners=True, padding_mode="border")[0]
