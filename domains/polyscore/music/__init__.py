@@ -1,0 +1,1 @@
+"""Symbolic music: scores, token grids, masked discrete diffusion of tracks from tracks."""
