@@ -1,4 +1,4 @@
-"""Selection: the tilted law of a Gaussian, no reward means no change, and what a batch must look like."""
+"""Selection and powers on graphs: what a batch must look like, and a law of graphs in closed form."""
 
 from __future__ import annotations
 
@@ -9,55 +9,58 @@ import torch
 
 from polyscore.denoisers import Prediction
 from polyscore.errors import ConfigError, InputError
-from polyscore.graphs.resampling import Resampling
+from polyscore.graphs.methods import Settings, choose
+from polyscore.graphs.processes import graph_process
+from polyscore.graphs.resampling import resampled
 from polyscore.processes import VP
-from polyscore.samplers import DDIM, Ancestral, sample
-from polyscore.state import Given
+from polyscore.samplers import Ancestral, sample
+from polyscore.state import Given, map_state
+from polyscore.steering import Carried, FeynmanKac, Tempered
 
-PROCESS = VP(0.1, 20.0)
+PROCESS: Any = graph_process(x=VP(0.1, 20.0), adj=VP(0.1, 20.0))
+MASK = torch.tensor([[1.0, 1.0, 1.0, 0.0]], dtype=torch.float64)
 
 
 def denoise(x: Any, t: Any, given: Given) -> Prediction:
-    """E[x0 | x] for x0 ~ N(0, 1), where a^2 + s^2 = 1."""
-    return Prediction(PROCESS.coefs_of(t).a.to(x.dtype) * x)
+    """E[x0 | x] for independent standard normal entries, where a^2 + s^2 = 1."""
+    return Prediction(map_state(lambda leaf: PROCESS["x"].coefs_of(t).a.to(leaf.dtype) * leaf, x))
 
 
-def first(x0: Any, given: Given) -> Any:
-    return x0[:, 0]
+def edges(x0: Any, given: Given) -> Any:
+    return x0["adj"].sum((1, 2)) / 2
 
 
-def drawn(sampler: Any, n: int = 4096, given: Given | None = None) -> Any:
-    like = torch.empty(n, 2, dtype=torch.float64)
-    return sample(sampler, denoise, PROCESS, like, steps=40, noise=3, given=given or Given())
+def drawn(sampler: Any, count: int, mask: Any = None) -> Any:
+    like = {"x": torch.empty(count, 4, 2, dtype=torch.float64), "adj": torch.empty(count, 4, 4, dtype=torch.float64)}
+    given = Given(mask=MASK.expand(count, 4) if mask is None else mask)
+    return sample(sampler, denoise, PROCESS, like, steps=60, noise=3, given=given)
 
 
-@pytest.mark.parametrize("every", [1, 10, 40])
-def test_a_gaussian_is_tilted_as_it_must_be(every: int) -> None:
-    # N(0, v) times exp(x) is N(v, v), v being what 40 steps make of 1; what the reward does not see stays N(0, v).
-    v = drawn(Ancestral()).var().item()
-    x = drawn(Resampling(Ancestral(), first, 1.0, island=4096, every=every))
-    assert 0.8 < v < 1
-    assert x.mean(0).tolist() == pytest.approx([v, 0.0], abs=0.1)
-    assert x.var(0).tolist() == pytest.approx([v, v], abs=0.15)
+def test_a_method_is_tilted() -> None:
+    """exp(c r) of three independent edges N(0, v): each has the mean c v."""
+    method = resampled(choose({"fast": Settings("ancestral", 60)}, "fast"), edges, 0.7, island=2048, every=5)
+    plain, tilted = drawn(Ancestral(), 2048), drawn(method.sampler, 2048)
+    there = (slice(None), [0, 0, 1], [1, 2, 2])
+    v = plain["adj"][there].var().item()
+    assert tilted["adj"][there].mean().item() == pytest.approx(0.7 * v, abs=0.06)
+    assert tilted["x"][:, :3].mean().item() == pytest.approx(0.0, abs=0.06)
+    assert torch.equal(tilted["adj"], tilted["adj"].mT)
+    assert not tilted["adj"][:, 3].any()
 
 
-def test_no_strength_changes_nothing_and_islands_do_not_mix() -> None:
-    plain = drawn(Ancestral(), 64)
-    assert torch.equal(drawn(Resampling(Ancestral(), first, 0.0, island=16), 64), plain)
-    tilted = Resampling(Ancestral(), first, 3.0, island=16)
-
-    def half_known(x0: Any, given: Given) -> Any:
-        return torch.where(torch.arange(64) < 32, x0[:, 0], 0.0)
-
-    one, other = drawn(tilted, 64), drawn(Resampling(Ancestral(), half_known, 3.0, island=16), 64)
-    assert torch.equal(one[:32], other[:32]) and torch.equal(other[32:], plain[32:])
-    assert (one[:, 0].view(-1, 16).mean(1) > plain[:, 0].view(-1, 16).mean(1)).all()
+def test_the_square_of_a_law_of_graphs() -> None:
+    """Every edge and feature that exists has half the variance; the ones that are one variable weigh once."""
+    x = drawn(FeynmanKac(Tempered((2.0,)), Carried(), group=1024), 4096)
+    assert x["x"][:, :3].var().item() == pytest.approx(0.5, abs=0.05)
+    assert x["adj"][:, [0, 0, 1], [1, 2, 2]].var().item() == pytest.approx(0.5, abs=0.06)
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(ConfigError, match="DDIM; expected"):
-        Resampling(DDIM(), first, 1.0, island=4)
-    with pytest.raises(InputError, match="10 graphs in islands of 4"):
-        drawn(Resampling(Ancestral(), first, 1.0, island=4), 10)
-    with pytest.raises(InputError, match="different sizes"):
-        drawn(Resampling(Ancestral(), first, 1.0, island=2), 4, Given(mask=torch.tensor([[1.0], [1.0], [1.0], [0.0]])))
+    multistep = choose({"fast": Settings("multistep", 10)}, "fast")
+    with pytest.raises(ConfigError, match="stepper such as"):
+        resampled(multistep, edges, 1.0, island=4)
+    sampler = resampled(choose({"fast": Settings("ancestral", 60)}, "fast"), edges, 1.0, island=4).sampler
+    with pytest.raises(InputError, match="10 rows in groups of 4"):
+        drawn(sampler, 10)
+    with pytest.raises(InputError, match="samples of one size"):
+        drawn(sampler, 4, torch.tensor([[1.0, 1.0, 1.0, 1.0]] * 3 + [[1.0, 1.0, 0.0, 0.0]], dtype=torch.float64))

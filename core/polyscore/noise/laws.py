@@ -26,6 +26,17 @@ class NoiseLaw(ABC):
     def __call__(self, noise: Noise, like: Tensor, *, t: object = None, u: object = None, given: Given = NONE) -> Tensor:
         """Draw from `noise` and make it noise of the law."""
 
+    def independent(self, like: Tensor, *, given: Given = NONE) -> Tensor:
+        """Weights m, shaped to multiply `like`, with which sum(m) counts independent real normal variables of the noise.
+
+        Inner products of scores are sum(m a b): entries that are one variable count once, absent ones not at all.
+
+        Raises:
+            InputError: the variables of the law are not entries of the state.
+        """
+        name = type(self).__name__
+        raise InputError(f"{name}: its independent variables are not entries of the state; expected Normal, Masked or Symmetric")
+
 
 @dataclass(frozen=True)
 class Normal(NoiseLaw):
@@ -33,6 +44,9 @@ class Normal(NoiseLaw):
 
     def __call__(self, noise: Noise, like: Tensor, *, t: object = None, u: object = None, given: Given = NONE) -> Tensor:
         return noise(like, t, u)
+
+    def independent(self, like: Tensor, *, given: Given = NONE) -> Tensor:
+        return torch.full_like(like.real, 2.0 if like.is_complex() else 1.0)
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,9 @@ class Symmetric(NoiseLaw):
     def __call__(self, noise: Noise, like: Tensor, *, t: object = None, u: object = None, given: Given = NONE) -> Tensor:
         upper = self.law(noise, like, t=t, u=u, given=given).triu(1)
         return upper + upper.mT
+
+    def independent(self, like: Tensor, *, given: Given = NONE) -> Tensor:
+        return self.law.independent(like, given=given).triu(1)
 
 
 @dataclass(frozen=True)
@@ -63,14 +80,19 @@ class Masked(NoiseLaw):
     axes: tuple[int, ...] = (1,)
 
     def __call__(self, noise: Noise, like: Tensor, *, t: object = None, u: object = None, given: Given = NONE) -> Tensor:
+        return self._masked(self.law(noise, like, t=t, u=u, given=given), given)
+
+    def independent(self, like: Tensor, *, given: Given = NONE) -> Tensor:
+        return self._masked(self.law.independent(like, given=given), given)
+
+    def _masked(self, values: Tensor, given: Given) -> Tensor:
         if given.mask is None:
             raise InputError("Masked noise: given.mask is None, expected a (B, N) mask of nodes; pass given=Given(mask=...)")
-        eps = self.law(noise, like, t=t, u=u, given=given)
         for axis in self.axes:
-            shape = [1] * like.ndim
+            shape = [1] * values.ndim
             shape[0], shape[axis] = given.mask.shape
-            eps = eps * given.mask.view(shape).to(eps.dtype)
-        return eps
+            values = values * given.mask.view(shape).to(values.dtype)
+        return values
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 r"""What is wanted of molecules: a property to raise (or to lower), or the value of a regressor.
 
-An aim is a number of a finished molecule, r(m). Selection while molecules are drawn (`polyscore.graphs.resampling`) asks for the
+An aim is a number of a finished molecule, r(m). Selection while molecules are drawn (`polyscore.steering`) asks for the
 same of what the model expects of noise, r(x0): the molecule that x0 decodes to, or the regressor at x0 itself.
 """
 
