@@ -20,9 +20,10 @@ from torch import Tensor
 from polyscore.cli.flags import finite, whole
 from polyscore.cli.report import share
 from polyscore.cli.samplers import SAMPLERS, make
+from polyscore.evaluation import frechet
 from polyscore.images import ImageGenerator, digits
 from polyscore.images.data import Digits
-from polyscore.images.metrics import DigitsClassifier, frechet_distance, nearest, spread
+from polyscore.images.metrics import DigitsClassifier, nearest, spread
 
 
 def measure(model: ImageGenerator, *, count: int, steps: int, guidance: float, sampler: str, seed: int) -> dict[str, Any]:
@@ -55,7 +56,9 @@ def measure(model: ImageGenerator, *, count: int, steps: int, guidance: float, s
             "real_train": quantiles(nearest_other(real[:count])),
         },
         "spread_of_class_against_real": (spread(images, labels) / spread(real, train.labels)).tolist(),
-        "frechet_to_test": {"drawn": frechet_distance(images, unseen), "real_train": frechet_distance(real, unseen)},
+        "frechet_to_test": {
+            name: frechet(x.flatten(1), unseen.flatten(1)) for name, x in (("drawn", images), ("real_train", real))
+        },
         "sampler_calls": len(calls),
         "network_evaluations_per_sample": sum(calls) / count,
     }

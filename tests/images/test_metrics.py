@@ -7,22 +7,13 @@ import torch
 
 from polyscore.errors import InputError
 from polyscore.images import digits
-from polyscore.images.metrics import DigitsClassifier, frechet_distance, nearest, spread
+from polyscore.images.metrics import DigitsClassifier, nearest, spread
 
 pytest.importorskip("sklearn")
 
 
 def randn(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def test_the_frechet_distance_of_a_shifted_and_a_scaled_set() -> None:
-    x = randn(400, 1, 2, 3)
-    assert frechet_distance(x, x) == pytest.approx(0, abs=1e-6)
-    shift = randn(1, 2, 3, seed=1)
-    assert frechet_distance(x, x + shift) == pytest.approx(float(shift.square().sum()), abs=1e-6)
-    centred = x - x.mean(0)
-    assert frechet_distance(centred, 3 * centred) == pytest.approx(4 * float(torch.cov(x.flatten(1).T).trace()), abs=1e-6)
 
 
 def test_the_nearest_of_others() -> None:

@@ -169,13 +169,16 @@ def _compared(mols: Sequence[Any], reference: Reference, args: argparse.Namespac
 
 def _fcd(smiles: Sequence[str], reference: Reference, args: argparse.Namespace, protocol: Any) -> dict[str, Any]:
     """The Frechet ChemNet distance where it is asked for; a protocol goes on without the package, `--fcd` does not."""
-    from polyscore.graphs.chem.chemnet import activations, frechet
+    import torch
+
+    from polyscore.evaluation import frechet
+    from polyscore.graphs.chem.chemnet import activations
 
     wanted = args.fcd or (protocol is not None and "fcd" in protocol.scores)
     if not wanted or min(len(smiles), len(reference.mols)) < 2:
         return {}
     try:
-        value = frechet(activations(smiles), activations(reference.texts))
+        value = frechet(*(torch.from_numpy(activations(texts)) for texts in (smiles, reference.texts)))
     except MissingExtraError:
         if args.fcd:
             raise

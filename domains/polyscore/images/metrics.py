@@ -17,7 +17,7 @@ from torch import Tensor
 from polyscore.errors import InputError, MissingExtraError
 from polyscore.images.data.digits import Digits, digits
 
-__all__ = ["DigitsClassifier", "frechet_distance", "nearest", "spread"]
+__all__ = ["DigitsClassifier", "nearest", "spread"]
 
 
 @dataclass(frozen=True)
@@ -58,16 +58,6 @@ class DigitsClassifier:
         if images.shape[1:] != (1, 8, 8):
             raise InputError(f"digits classifier: images {tuple(images.shape)}, expected (B, 1, 8, 8)")
         return torch.as_tensor(self.machine.predict(_rows(images)), dtype=torch.long)
-
-
-def frechet_distance(a: Tensor, b: Tensor) -> float:
-    """|mu_a - mu_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) of two sets of images (N, ...), on their pixels.
-
-    Source: Heusel et al. 2017 (arXiv 1706.08500), who take features of a network instead of pixels.
-    """
-    mean, cov = zip(*((x.mean(0), torch.cov(x.T)) for x in (a.flatten(1).double(), b.flatten(1).double())), strict=True)
-    root = torch.linalg.eigvals(cov[0] @ cov[1]).real.clamp(min=0).sqrt().sum()
-    return float((mean[0] - mean[1]).square().sum() + cov[0].trace() + cov[1].trace() - 2 * root)
 
 
 def nearest(images: Tensor, others: Tensor) -> Tensor:

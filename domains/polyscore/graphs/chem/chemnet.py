@@ -23,7 +23,7 @@ import numpy as np
 from polyscore.errors import InputError, MissingExtraError
 from polyscore.graphs.metrics.bootstrap import Array
 
-__all__ = ["activations", "frechet"]
+__all__ = ["activations"]
 
 
 def activations(smiles: Sequence[str], *, batch_size: int = 128) -> Array:
@@ -43,20 +43,3 @@ def activations(smiles: Sequence[str], *, batch_size: int = 128) -> Array:
     parts = [list(smiles[start : start + batch_size]) for start in starts]
     found = [fcd.get_predictions(model, part, batch_size, n_jobs=0, device="cpu") for part in parts]
     return np.concatenate(found).astype(np.float64)
-
-
-def frechet(one: Array, other: Array) -> float:
-    """Of two sets of activations, (n, d) and (m, d).
-
-    Raises:
-        InputError: a set of fewer than two, or sets of different widths.
-    """
-    if min(len(one), len(other)) < 2 or one.shape[1] != other.shape[1]:
-        raise InputError(f"frechet: {one.shape} and {other.shape}; expected at least 2 rows each, of one width")
-    a, b = np.cov(one, rowvar=False), np.cov(other, rowvar=False)
-    values, vectors = np.linalg.eigh(np.atleast_2d(a))
-    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    inner = np.linalg.eigvalsh(root @ np.atleast_2d(b) @ root)
-    shift = float(np.square(one.mean(0) - other.mean(0)).sum())
-    spread = float(np.trace(np.atleast_2d(a)) + np.trace(np.atleast_2d(b)) - 2 * np.sqrt(np.maximum(inner, 0)).sum())
-    return shift + max(spread, 0.0)  # rounding can take it below
