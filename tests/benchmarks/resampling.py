@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from polyscore.graphs.batch import mask_of
 from polyscore.graphs.chem import decode, outcome
 from polyscore.graphs.chem.comparison import Similarities
 from polyscore.graphs.chem.properties import properties
-from polyscore.graphs.resampling import Resampling
+from polyscore.graphs.resampling import resampled
 
 
 def qed(found: Any) -> float:
@@ -72,8 +71,8 @@ def main() -> None:
 
     run(f"best of {args.island}", method)
     for scale in args.scales:
-        sampler = Resampling(method.sampler, reward, scale, args.island, args.every)
-        run(f"resampled c={scale:g}", replace(method, sampler=sampler))
+        steered = resampled(method, reward, scale, island=args.island, every=args.every)
+        run(f"resampled c={scale:g}", steered)
 
 
 if __name__ == "__main__":
