@@ -1,4 +1,4 @@
-"""Milliseconds of one action, batch 1, one thread: `Policy.act` beside `BesoAgent.predict` of the original, in one run.
+"""Milliseconds of one action, batch 1, one thread: `Policy.act`, also `frozen`, beside `BesoAgent.predict` of the original.
 
     python -m tests.benchmarks.robot_latency --beso CHECKOUT [--calls 300] [--report FILE.json]
 
@@ -7,8 +7,8 @@ installed, for its other imports there are stand-ins). Both have the published s
 with three steps. The original swaps its averaged weights in and out at every call, and guides by two calls of its network after
 each other.
 
-The two take turns, call by call, so that both meet the same machine. "cpu" is thread CPU time, "wall" the clock; where another
-process runs beside, only the first says something. Before the times, the denoised actions of both networks are compared.
+They take turns, call by call, so that all meet the same machine. "cpu" is thread CPU time, "wall" the clock; where another
+process runs beside, only the first says something. Before the times, the denoised actions of all networks are compared.
 """
 
 from __future__ import annotations
@@ -139,7 +139,8 @@ def _difference(agent: Any, policy: Policy, size: dict[str, Any]) -> float:
             from polyscore.robots.policy import _no_goal
 
             denoiser = CFG(denoiser, _no_goal, policy.sampling.guidance)
-        found = denoiser(action, policy.denoiser.process.time_at_sigma(level), Given(cond={"state": state, "goal": goal})).x0
+        at = float(policy.denoiser.process.time_at_sigma(level))
+        found = denoiser(action, at, Given(cond={"state": state, "goal": goal})).x0
     return float((theirs - found).abs().max())
 
 
@@ -156,12 +157,16 @@ def main() -> None:
     for name, size in SIZES.items():
         for guidance in (1.0, 2.0):
             policy = ours(size, guidance)
+            frozen = policy.frozen()
             states, goals = int(size["state"]), int(size["goals"])
             seen, goal = np.ones((states,), np.float32), np.ones((goals, states), np.float32)
-            calls: dict[str, Callable[[], object]] = {"polyscore": lambda p=policy, o=seen, g=goal: p.act(o, g, seed=0)}  # type: ignore[misc]
+            calls: dict[str, Callable[[], object]] = {
+                "polyscore": lambda p=policy, o=seen, g=goal: p.act(o, g, seed=0),  # type: ignore[misc]
+                "frozen": lambda p=frozen, o=seen, g=goal: p.act(o, g, seed=0),  # type: ignore[misc]
+            }
             if args.beso is not None:
                 agent = original(args.beso, policy, size, guidance)
-                off = _difference(agent, policy, size)
+                off = max(_difference(agent, own, size) for own in (policy, frozen))
                 print(f"{name}, guidance {guidance:g}: the denoised actions differ by {off:.1e} at most")
                 # goals of one step come as (1, S) and are given their time axis by the original
                 batch = {"observation": torch.from_numpy(seen)[None], "goal_observation": torch.from_numpy(goal)}
@@ -177,9 +182,10 @@ def main() -> None:
                 figures[f"{name}, guidance {guidance:g}, {who}"] = dict(
                     zip(("cpu_p50", "cpu_p95", "cpu_p99", "wall_p50", "wall_p95", "wall_min"), map(float, row), strict=True)
                 )
-            if len(times) > 1:
-                theirs, own = (float(np.median(times[who]["cpu"])) for who in ("original", "polyscore"))
-                print(f"{'':24}{'faster':10}{theirs / own:9.2f} times")
+            if "original" in times:
+                middle = {who: float(np.median(clocks["cpu"])) for who, clocks in times.items()}
+                ratios = (f"{middle['original'] / middle[who]:.2f} times ({who})" for who in ("polyscore", "frozen"))
+                print(f"{'':24}faster    {', '.join(ratios)}")
     if args.report is not None:
         args.report.write_text(json.dumps({"calls": args.calls, "milliseconds": figures}, indent=1), encoding="utf-8")
 

@@ -14,6 +14,7 @@ from polyscore.errors import InputError
 from polyscore.images import DiT, UNet
 from polyscore.images.networks import dit, unet
 from polyscore.images.networks.embedding import TimeAndClass
+from polyscore.networks import ResidualBlock
 from polyscore.processes import Cosine
 from polyscore.state import Given
 
@@ -113,7 +114,7 @@ def test_attention_commutes_with_any_order_of_the_pixels() -> None:
 
 
 def test_a_block_begins_as_its_skip() -> None:
-    block = unet._Block(8, 8, 16)
+    block = ResidualBlock(8, 8, 16)
     x = torch.randn(2, 8, 4, 4, generator=torch.Generator().manual_seed(0))
     assert torch.equal(block(x, torch.ones(2, 16)), x)
 

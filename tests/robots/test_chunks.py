@@ -86,6 +86,24 @@ def test_committed_actions_stay_to_the_bit_and_the_rest_knows_them(sampler: str)
     assert not torch.equal(free[1][1][:, commit:], plans[1][1][:, commit:])
 
 
+def test_kept_actions_are_seen_with_their_noise_at_every_level() -> None:
+    """By DDIM, (seen - kept) / sigma is the same draw at all levels, the first one included."""
+    model, seen = policy(Committed(3, 2), steps=4), observations(4)
+    network: Any = model.denoiser.network
+    calls = list[tuple[Tensor, Tensor]]()
+    hook = network.register_forward_pre_hook(lambda module, inputs: calls.append(inputs[:2]))
+    _, plans = play(model, seen)
+    hook.remove()
+    draws = []
+    for x, time in calls[4:]:
+        sigma = torch.exp(4 * time[0])
+        kept = x[:, 1:3] * torch.sqrt(sigma**2 + 0.25)
+        draws.append((kept - plans[0][1][:, 3:5]) / sigma)
+    assert len(draws) == 4
+    for draw in draws[1:]:
+        torch.testing.assert_close(draw, draws[0], atol=2e-4, rtol=0)
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_sampler_plans(name: str) -> None:
     model = policy(Committed(4, 2), sampler=name, steps=4)

@@ -112,6 +112,22 @@ def test_windows_are_whole_and_goals_lie_behind() -> None:
     assert {tuple(row.tolist()) for row in last} == {tuple(data.observations[e - 1].tolist()) for e in data.offsets[1:].tolist()}
 
 
+def test_padded_windows_repeat_the_ends_of_their_episode() -> None:
+    data, (window, goals) = demonstrations(), (5, 2)
+    padded = Windows(data, window, goals, pad=(3, 4), final=1.0)
+    batch = padded.__getitems__(list(range(len(padded))))
+    expected = []
+    for episode, length in enumerate(data.lengths.tolist()):
+        own = data[episode].observations
+        for start in range(-3, length - window - goals + 4 + 1):
+            frames = [min(max(start + k, 0), length - 1) for k in range(window)]
+            expected.append((own[frames], own[-goals:]))
+    torch.testing.assert_close(batch["cond"]["observation"], torch.stack([seen for seen, _ in expected]))
+    torch.testing.assert_close(batch["cond"]["goal"], torch.stack([goal for _, goal in expected]))
+    with pytest.raises(InputError, match="pad"):
+        Windows(data, window, goals, pad=(5, 0))
+
+
 def test_goals_are_even_over_the_future() -> None:
     data = demonstrations(1, 40)
     windows = Windows(data, 5)

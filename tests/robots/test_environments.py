@@ -14,7 +14,8 @@ from polyscore.errors import InputError, MissingExtraError
 from polyscore.robots.environments import NAMES, make, register
 from polyscore.robots.environments.block_push import ORDER
 from polyscore.robots.environments.kitchen import STATE, joints_by_number, state_of
-from polyscore.robots.environments.pusht import GOAL, PushT, coverage
+from polyscore.robots.environments.pusht import PushT
+from polyscore.robots.environments.tee import GOAL, coverage
 
 AREA = 0.12 * 0.03 + 0.03 * 0.09
 
@@ -145,7 +146,8 @@ def test_the_original_block_push_through_its_interface(monkeypatch: pytest.Monke
             return dict(sorted(found.items()))
 
         def step(self, action: Any) -> tuple[Any, float, bool, dict[str, Any]]:
-            return self.reset(), 0.49, False, {"completed": (int(action[0] * 10),)}
+            seen = self.reset()
+            return seen | {"target2_translation": seen["block_translation"] + 0.04}, 0.49, False, {"moved": float(action[0])}
 
     monkeypatch.setitem(sys.modules, "pybullet", types.ModuleType("pybullet"))
     module = types.ModuleType("stand_in")
@@ -154,7 +156,13 @@ def test_the_original_block_push_through_its_interface(monkeypatch: pytest.Monke
     env = make("block-push", module="stand_in")
     np.testing.assert_array_equal(env.reset(seed=5)[0], np.arange(16) + 5)
     seen, reward, done, late, info = env.step([0.1, 0.0])
-    assert (reward, done, late, info) == (0.49, False, False, {"completed": (1,)})
+    assert (reward, done, late) == (0.49, False, False)
+    assert info == {"moved": pytest.approx(0.1), "completed": ()}  # 4 cm in both directions are 5.7 cm
+    env.original.start = -5.0
+    seen, *_ = env.step([0.1, 0.0])
+    env._pairs.see(np.concatenate([seen[:13], seen[:2] + 0.03, seen[15:]]))
+    assert env.step([0.1, 0.0])[4]["completed"] == (1,)
+    assert env.reset(seed=1)[1]["completed"] == ()
     with pytest.raises(MissingExtraError, match="on PYTHONPATH"):
         make("block-push", module="not_there_at_all")
 

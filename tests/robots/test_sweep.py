@@ -148,7 +148,7 @@ def test_mini_rollouts_refuse_what_they_cannot_run() -> None:
     with pytest.raises(InputError, match="1 or more"):
         MiniRollouts(0)
     module: Any = type("Module", (), {"model": policy()})()
-    with pytest.raises(ConfigError, match="Policy for toy"):
+    with pytest.raises(ConfigError, match="environment 'toy' is unknown"):
         MiniRollouts().on_fit_start(None, module)  # type: ignore[arg-type]
 
 

@@ -172,12 +172,14 @@ def test_scenes(folder: Path, name: str) -> None:
     (folder / "scene.yaml").write_text(SCENES[name])
     scene = load_scene(folder / "scene.yaml")
     assert scene.frames == 9 and scene.flow.size == (48, 64)
-    assert (scene.film is None) == (name == "field")
+    assert scene.film is not None and scene.film.shape == (9, 3, 48, 64)
+    assert (scene.image is None) == (name == "field")
+    assert float(scene.film[0].std()) > 0.1  # a chessboard where there is no picture
     larger = scene.resized((96, 96))
     assert larger.flow.size == (96, 96)
     assert float(larger.flow.forward[:, 1].mean()) == pytest.approx(2 * float(scene.flow.forward[:, 1].mean()), abs=0.05)
     frames = panel(scene.flow, torch.randn(9, 4, 6, 8), film=scene.film, width=64)
-    assert frames.shape == (9, 48 if scene.film is None else 96, 128, 3)
+    assert frames.shape == (9, 96, 128, 3)
 
 
 BAD = {

@@ -8,7 +8,7 @@ action can be told from the one before it. ``convert`` writes any of them as a L
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from polyscore.cli import flags
 from polyscore.cli.console import say, table, track
 from polyscore.cli.report import Report
 from polyscore.errors import InputError
+from polyscore.robots.environments import NAMES
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -47,26 +48,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         out={"metavar": "FILE.npz|DIR", "help": "where the demonstrations go; convert: a folder for LeRobot, or a .npz"},
         seed={"help": "record: seed of the first episode, the next has the next (default: 0)"},
     )
-    parser.add_argument("--env", choices=("push",), default="push", help="record: the environment (default: push)")
+    parser.add_argument("--env", choices=NAMES, default="push", help="record: the environment (default: push)")
+    parser.add_argument("--task", metavar="NAME", default="", help="record: of metaworld; convert: what is shown, in words")
     parser.add_argument("--episodes", type=flags.whole(1), default=1000, metavar="N", help="record: how many (default: 1000)")
     parser.add_argument(
         "--noise",
         type=flags.finite,
         default=0.004,
-        metavar="METRES",
-        help="record: deviation of the noise on executed actions; the clean ones are recorded (default: 0.004)",
+        metavar="SIZE",
+        help="record: deviation of the noise on executed actions, in their units; the clean ones are recorded (default: 0.004)",
     )
     parser.add_argument(
         "--tolerance",
         type=flags.finite,
         metavar="METRES",
-        help="record: how near the expert comes to its way points (default: twice the noise, at least 0.002)",
+        help="record: how near the expert of push comes to its way points (default: twice the noise, at least 0.002)",
     )
     parser.add_argument(
         "--keys", nargs="+", metavar="NAME", help="inspect, convert: what makes an observation (default: all that are vectors)"
     )
     parser.add_argument("--fps", type=flags.finite, metavar="N", help="convert: frames a second (default: the data's, or 10)")
-    parser.add_argument("--task", default="", metavar="TEXT", help="convert: what the demonstrations show, in words")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -90,22 +91,38 @@ def _record(args: argparse.Namespace, report: Report) -> None:
     from polyscore.hub.files import check_writable
     from polyscore.robots.data import inspection, recordings
     from polyscore.robots.demonstrations import Demonstrations
-    from polyscore.robots.recording import record
 
     check_writable(args.out)
     with report.item(None, args.out) as item:
-        made = record(args.episodes, seed=args.seed, noise=args.noise, tolerance=args.tolerance)
+        expert, made = _demonstrations(args)
         episodes, notes = [], []
         for episode, about in track(made, "recording", total=args.episodes, quiet=args.quiet):
             episodes.append(episode)
             notes.append(about)
-        about = {"environment": args.env, "expert": "PushOracle", "noise": args.noise, "seed": args.seed}
+        about = {"environment": args.env, "expert": expert, "noise": args.noise, "seed": args.seed}
         data = Demonstrations.of(episodes, {**about, "last_seed": notes[-1]["seed"]})
         recordings.write(args.out, data)
         orders = sorted({tuple(note["order"]) for note in notes})
         item["orders"] = {"-".join(map(str, o)): sum(tuple(note["order"]) == o for note in notes) for o in orders}
         report.metrics = inspection.inspect(data)
         say(f"{args.out}: {len(data)} episodes, {len(data.observations)} frames", quiet=args.quiet)
+
+
+def _demonstrations(args: argparse.Namespace) -> tuple[str, Iterator[tuple[Any, dict[str, Any]]]]:
+    """The name of the expert, and its episodes."""
+    from polyscore.robots.recording import record, record_metaworld
+
+    match args.env:
+        case "push":
+            return "PushOracle", record(args.episodes, seed=args.seed, noise=args.noise, tolerance=args.tolerance)
+        case "metaworld":
+            task = args.task or "reach-v3"
+            return f"script of {task}", record_metaworld(task, args.episodes, seed=args.seed, noise=args.noise)
+        case _:
+            raise InputError(
+                f"data record: --env {args.env} has no scripted expert (push and metaworld have); `polyscore rollout "
+                "--save-dataset` keeps what a policy does, `polyscore data convert` reads the demonstrations of others"
+            )
 
 
 def _inspect(args: argparse.Namespace, report: Report) -> None:

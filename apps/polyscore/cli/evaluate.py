@@ -11,9 +11,9 @@ from typing import Any
 
 __all__ = ["HELP", "KINDS", "add_arguments", "run"]
 
-HELP = "score what a model made, against a reference: speech, molecules or graphs"
+HELP = "score what a model made, against a reference: speech, molecules, graphs, video, music, points or any samples"
 
-KINDS = ("speech", "molecules", "graphs")
+KINDS = ("speech", "molecules", "graphs", "video", "music", "points", "samples")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

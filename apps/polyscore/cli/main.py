@@ -28,7 +28,7 @@ __all__ = ["main", "VERBS"]
 
 VERBS = (
     "models", "info", "convert", "export", "fit", "sample", "enhance", "molecules", "graphs", "evaluate", "demo", "data",
-    "rollout", "warp-noise",
+    "rollout", "warp-noise", "compose", "animate", "mesh", "register", "points", "shape",
 )
 
 

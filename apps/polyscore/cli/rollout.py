@@ -18,11 +18,13 @@ from polyscore.cli import flags, rollout_sweep
 from polyscore.cli.console import say, table, track
 from polyscore.cli.intervals import mean, share
 from polyscore.cli.report import Report
-from polyscore.cli.rollout_policy import PERIOD, late, load
+from polyscore.cli.rollout_policy import late, load, task_of
+from polyscore.robots.environments import NAMES
 
 if TYPE_CHECKING:
     from polyscore.robots import Policy
     from polyscore.robots.rollout import Outcome
+    from polyscore.robots.tasks import Task
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -45,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         batch_size={"default": 32, "help": "episodes side by side (default: 32)"},
         report={"help": "where the report goes (default: rollout.json, or sweep.json, in the folder)"},
     )
-    parser.add_argument("--env", choices=("push",), default="push", help="the environment (default: push)")
+    parser.add_argument("--env", choices=NAMES, default="push", help="the environment (default: push)")
+    parser.add_argument("--task", metavar="NAME", help="metaworld: which task (default: reach-v3)")
     parser.add_argument("--episodes", type=flags.whole(1), default=100, metavar="N", help="how many (default: 100)")
     parser.add_argument(
         "--cfg", type=flags.finite, metavar="SCALE", help="classifier-free guidance; 1 is none (default: the policy's own)"
@@ -90,15 +93,17 @@ def run(args: argparse.Namespace) -> int:
     with Report("rollout", args) as report:
         device = flags.device(args.device)
         report.device = str(device)
-        policy = _policy(args, str(device))
+        task = task_of(args.env, args.task)
+        policy = _policy(args, str(device), task)
         if args.sweep is not None:
-            rollout_sweep.run(args, policy, report)
+            rollout_sweep.run(args, policy, report)  # with the policy as it is saved, which names the cells
             return report.exit_code
         from polyscore.robots.rollout import latencies, rollout
 
+        policy = policy.frozen()
         counter = _Calls(policy)
-        delay = late(args.simulate_latency)
-        made = rollout(policy, args.episodes, seed=args.seed, side_by_side=args.batch_size, delay=delay)
+        delay = late(args.simulate_latency, task.period)
+        made = rollout(policy, args.episodes, within=task, seed=args.seed, side_by_side=args.batch_size, delay=delay)
         outcomes = list(track(made, "acting", total=args.episodes, quiet=args.quiet))
         for outcome in outcomes:
             report.add(
@@ -112,16 +117,16 @@ def run(args: argparse.Namespace) -> int:
         counter.reset()
         times = latencies(policy, outcomes[0])
         report.nfe = counter.calls / (len(times) + 5)
-        report.metrics = _metrics(outcomes, times)
+        report.metrics = _metrics(task, outcomes, times)
         _write(args, outcomes)
         if not args.no_films:
-            _films(args, policy, outcomes, times, report)
+            _films(args, task, policy, outcomes, times, report)
         say(_shown(report.metrics), quiet=args.quiet)
     return report.exit_code
 
 
-def _policy(args: argparse.Namespace, device: str) -> Policy:
-    policy = load(args.model, args.demonstrations, device, env=args.env)
+def _policy(args: argparse.Namespace, device: str, task: Task) -> Policy:
+    policy = load(args.model, args.demonstrations, device, within=task)
     given = {
         "steps": args.steps,
         "sampler": args.sampler,
@@ -147,26 +152,28 @@ class _Calls:
         self.calls += 1
 
 
-def _metrics(outcomes: list[Outcome], times: list[float]) -> dict[str, Any]:
+def _metrics(task: Task, outcomes: list[Outcome], times: list[float]) -> dict[str, Any]:
     import numpy as np
 
     from polyscore.robots.rollout import entropy_bits
 
-    bits, orders = entropy_bits(outcomes)
+    taken = task.orders or sorted({o.completed for o in outcomes if o.result == 1})
+    bits, orders = entropy_bits(outcomes, taken)
+    names = range(4) if task.orders else sorted({name for o in outcomes for name in (*o.expected, *o.completed)})
     p50, p95, p99 = np.quantile(times, [0.5, 0.95, 0.99]).tolist()
     count = len(outcomes)
     return {
         "reward": mean([o.reward for o in outcomes]),
         "result": mean([o.result for o in outcomes]),
         "full_success": share(sum(o.result == 1 for o in outcomes), count),
-        "any_block": share(sum(bool(o.completed) for o in outcomes), count),
-        "tasks": {str(pair): sum(pair in o.completed for o in outcomes) for pair in range(4)},
+        "any_task": share(sum(bool(o.completed) for o in outcomes), count),
+        "tasks": {str(name): sum(name in o.completed for o in outcomes) for name in names},
         "orders": orders,
         "order_entropy_bits": bits,
         "steps": mean([float(o.steps) for o in outcomes]),
         "latency_ms": {"p50": p50, "p95": p95, "p99": p99},
         "rate_hz": 1000 / p95,
-        "deadline_misses": share(sum(t > PERIOD for t in times), len(times)),
+        "deadline_misses": share(sum(t > task.period for t in times), len(times)),
     }
 
 
@@ -181,10 +188,13 @@ def _write(args: argparse.Namespace, outcomes: list[Outcome]) -> None:
                 (o.seed, "-".join(map(str, o.expected)), "-".join(map(str, o.completed)), f"{o.reward:.2f}", o.result, o.steps)
             )
     if args.save_dataset:
-        _save(args.out / "rollouts.npz", outcomes, str(args.model))
+        _save(args.out / "rollouts.npz", outcomes, args.env, str(args.model))
 
 
-def _films(args: argparse.Namespace, policy: Policy, outcomes: list[Outcome], times: list[float], report: Report) -> None:
+def _films(
+    args: argparse.Namespace, task: Task, policy: Policy, outcomes: list[Outcome], times: list[float], report: Report
+) -> None:
+    """The page, with films of what something draws."""
     from polyscore.cli.rollout_page import write_page
     from polyscore.films import write_film
     from polyscore.robots.film import mosaic
@@ -192,20 +202,21 @@ def _films(args: argparse.Namespace, policy: Policy, outcomes: list[Outcome], ti
 
     ranked = sorted(outcomes, key=lambda o: (-o.result, -o.reward, o.steps))
     films = []
-    for title, shown in {"grid": outcomes[:_FILMED], "best": ranked[:1], "worst": ranked[-1:]}.items():
-        frames = mosaic(shown, fans(policy, shown, count=_DRAWS), size=160 if len(shown) > 1 else 320)
+    wanted = {"grid": outcomes[:_FILMED], "best": ranked[:1], "worst": ranked[-1:]} if task.paint else {}
+    for title, shown in wanted.items():
+        frames = mosaic(task, shown, fans(policy, shown, count=_DRAWS), size=160 if len(shown) > 1 else 320)
         films.append(write_film(args.out / title, list(frames)))
     write_page(args.out / "index.html", report.as_dict(), films=films, latencies=times)
 
 
-def _save(path: Path, outcomes: list[Outcome], model: str) -> None:
+def _save(path: Path, outcomes: list[Outcome], env: str, model: str) -> None:
     import torch
 
     from polyscore.robots import Demonstrations, Episode
     from polyscore.robots.data.recordings import write
 
     episodes = [Episode(torch.as_tensor(o.observations[:-1]), torch.as_tensor(o.actions)) for o in outcomes]
-    write(path, Demonstrations.of(episodes, {"environment": "push", "policy": model}))
+    write(path, Demonstrations.of(episodes, {"environment": env, "policy": model}))
 
 
 def _shown(metrics: dict[str, Any]) -> str:
@@ -219,7 +230,7 @@ def _shown(metrics: dict[str, Any]) -> str:
         )
 
     latency = metrics["latency_ms"]
-    rows = [average(name) for name in ("reward", "result", "full_success", "any_block", "steps")]
+    rows = [average(name) for name in ("reward", "result", "full_success", "any_task", "steps")]
     rows.append(("order entropy (bits)", f"{metrics['order_entropy_bits']:.2f}", str(metrics["orders"])))
     rows.append(
         (

@@ -56,16 +56,21 @@ def write_page(path: Path, report: Mapping[str, Any], *, films: Sequence[Path], 
 
 def _numbers(metrics: Mapping[str, Any]) -> str:
     rows = []
-    for name in ("full_success", "result", "reward", "any_block", "steps"):
+    for name in ("full_success", "result", "reward", "any_task", "steps"):
         value = metrics[name]
         low, high = value["ci95"] or (float("nan"), float("nan"))
         rows.append((name.replace("_", " "), f"{value.get('share', value.get('mean')):.3f}", f"{low:.3f} to {high:.3f}"))
     orders = ", ".join(f"{order}: {count}" for order, count in metrics["orders"].items())
-    rows.append(("order entropy", f"{metrics['order_entropy_bits']:.2f} of 2 bits", orders))
-    tasks = ", ".join(f"block {int(pair) // 2} in target {int(pair) % 2}: {n}" for pair, n in metrics["tasks"].items())
+    rows.append(("order entropy", f"{metrics['order_entropy_bits']:.2f} bits", orders))
+    tasks = ", ".join(f"{_name(name)}: {n}" for name, n in metrics["tasks"].items())
     rows.append(("completed", "", tasks))
     cells = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table><tr><th>measure</th><th>value</th><th>95 % interval</th></tr>{cells}</table>"
+
+
+def _name(task: str) -> str:
+    """What was completed, in words; of block push a number, 2 block + target."""
+    return f"block {int(task) // 2} in target {int(task) % 2}" if task.isdigit() else task
 
 
 def _film(path: Path) -> str:

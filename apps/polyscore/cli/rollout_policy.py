@@ -1,7 +1,8 @@
-"""The policy of ``polyscore rollout``: any that was trained on what PushBlocks shows, shipped, saved or of a BESO run."""
+"""The task of ``polyscore rollout`` and a policy for it: shipped, saved, or of a BESO run."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,19 +10,30 @@ from polyscore.errors import InputError
 
 if TYPE_CHECKING:
     from polyscore.robots import Policy
+    from polyscore.robots.tasks import Task
 
-__all__ = ["PERIOD", "late", "load"]
-
-PERIOD = 100
-"""Milliseconds of a step of PushBlocks."""
-
-# What a policy may have been trained for, to act in an environment: the published block push has the observations and the
-# actions of PushBlocks, though other physics.
-_FITS = {"push": ("push", "block push")}
+__all__ = ["late", "load", "task_of"]
 
 
-def load(name: str, demonstrations: Path | None, device: str, *, env: str = "push") -> Policy:
-    """The policy of a name or folder, ready to act in `env`.
+def task_of(env: str, name: str | None) -> Task:
+    """The task of an environment.
+
+    Args:
+        env: its short name.
+        name: of Meta-World's tasks.
+
+    Raises:
+        InputError: a name where the environment has one task alone.
+    """
+    from polyscore.robots.tasks import task
+
+    if name is not None and env != "metaworld":
+        raise InputError(f"--task {name}: {env} has one task; --task names one of Meta-World's")
+    return task(env) if name is None else task(env, task=name)
+
+
+def load(name: str, demonstrations: Path | None, device: str, *, within: Task) -> Policy:
+    """The policy of a name or folder, to act in a task.
 
     Raises:
         InputError: it was trained for something else.
@@ -32,11 +44,12 @@ def load(name: str, demonstrations: Path | None, device: str, *, env: str = "pus
 
     data = None if demonstrations is None else read(demonstrations)
     policy = Policy.from_pretrained(name, demonstrations=data, device=device)
-    if policy.environment not in _FITS[env]:
-        raise InputError(f"{name} was trained for {policy.environment or 'an unnamed environment'}, not for --env {env}")
+    if policy.environment not in within.fits:
+        trained = policy.environment or "an unnamed environment"
+        raise InputError(f"{name} was trained for {trained}, not for --env {within.name}")
     return policy
 
 
-def late(milliseconds: int) -> int:
-    """Steps by which an action is late that comes after so many milliseconds."""
-    return -(-milliseconds // PERIOD)
+def late(milliseconds: int, period: float) -> int:
+    """Steps by which an action is late that comes after so many milliseconds, where a step has `period`."""
+    return math.ceil(milliseconds / period)

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace, policy: Policy, report: Report) -> None:
     folder = args.out / "cells"
     folder.mkdir(parents=True, exist_ok=True)
     common = {"policy": _fingerprint(policy), "own": repr(policy.sampling), "episodes": args.episodes, "seed": args.seed}
-    common["delay"] = args.simulate_latency
+    common |= {"delay": args.simulate_latency, "env": args.env, "task": args.task}
     jobs = [(folder / f"{_name(cell)}.json", {**common, "cell": cell}) for cell in cells]
     missing = [(path, key) for path, key in jobs if _read(path, key) is None]
     made = dict(track(_make(args, missing), "cells", total=len(missing), quiet=args.quiet))
@@ -116,14 +116,16 @@ def _make(args: argparse.Namespace, missing: Sequence[tuple[Path, dict[str, Any]
 
 def _work(path: Path, key: dict[str, Any], model: str, demonstrations: str | None, side_by_side: int) -> None:
     """One cell."""
-    from polyscore.cli.rollout_policy import late, load
+    from polyscore.cli.rollout_policy import late, load, task_of
     from polyscore.hub.files import atomic_path
     from polyscore.robots.rollout import rollout
 
     flags.threads(1)
-    policy = load(model, None if demonstrations is None else Path(demonstrations), "cpu")
+    task = task_of(key["env"], key["task"])
+    policy = load(model, None if demonstrations is None else Path(demonstrations), "cpu", within=task).frozen()
     policy.sampling = _settings(policy, key["cell"])
-    made = rollout(policy, key["episodes"], seed=key["seed"], side_by_side=side_by_side, delay=late(key["delay"]))
+    delay = late(key["delay"], task.period)
+    made = rollout(policy, key["episodes"], within=task, seed=key["seed"], side_by_side=side_by_side, delay=delay)
     rows = [
         {"seed": o.seed, "asked": o.expected, "completed": o.completed, "reward": o.reward, "result": o.result, "steps": o.steps}
         for o in made

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from polyscore.video.families import Family
     from polyscore.video.scene import Scene
 
-__all__ = ["HELP", "add_arguments", "run"]
+__all__ = ["HELP", "add_arguments", "run", "size_of"]
 
 HELP = "noise for a video model that moves as a clip or a scene does"
 
@@ -98,7 +98,7 @@ def _scene(args: argparse.Namespace, family: Family) -> Scene:
     from polyscore.films import read_film
     from polyscore.video.scene import load_scene, transfer
 
-    size = _size(args.size)
+    size = None if args.size is None else size_of(args.size)
     if args.source.suffix.lower() in {".yaml", ".yml"}:
         scene = load_scene(args.source)
         return scene if size is None else scene.resized(size)
@@ -113,42 +113,32 @@ def _fitting(there: int, family: Family) -> int:
     return max(2, (most - 1) // family.time * family.time + 1)
 
 
-def _size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
+def size_of(text: str) -> tuple[int, int]:
+    """Height and width of the words of --size.
+
+    Raises:
+        InputError: not two whole numbers from 16 to 8192.
+    """
     width, cross, height = text.lower().partition("x")
-    if not (cross and width.isdigit() and height.isdigit()):
-        raise InputError(f"--size {text}: expected width x height in pixels, such as 720x480")
+    if not (cross and width.isdecimal() and height.isdecimal() and all(16 <= int(n) <= 8192 for n in (width, height))):
+        raise InputError(f"--size {text}: expected width x height in pixels, 16 to 8192 each, such as 720x480")
     return int(height), int(width)
 
 
 def _write(args: argparse.Namespace, family: Family, scene: Scene, noise: Tensor) -> Path:
     from polyscore.films import write_film
-    from polyscore.hub.files import atomic_path
-    from polyscore.hub.weights import save_tensors
+    from polyscore.video.noise_files import write_noise
     from polyscore.video.panels import panel
 
-    notes = {
-        "format": "polyscore-noise-1",
-        "family": family.name,
-        "layout": family.layout,
-        "frames": str(scene.frames),
-        "size": f"{scene.flow.size[1]}x{scene.flow.size[0]}",
-        "mode": args.mode,
-        "degrade": str(args.degrade),
-        "seed": str(args.seed),
-    }
-    with atomic_path(args.out) as name:
-        save_tensors(Path(name), {"noise": noise.contiguous()}, notes)
+    notes = {"mode": args.mode, "degrade": str(args.degrade), "seed": str(args.seed)}
+    write_noise(args.out, noise, family, frames=scene.frames, size=scene.flow.size, notes=notes)
     frames = panel(scene.flow, family.frames_of(noise[0], scene.flow.size), film=scene.film)
     return write_film(args.out.with_suffix(".mp4"), frames, fps=12)
 
 
 def _measure(family: Family, scene: Scene, noise: Tensor) -> dict[str, object]:
-    from polyscore.video.whiteness import whiteness
+    from polyscore.video.whiteness import battery
 
-    frames = family.frames_of(noise[0], scene.flow.size)
-    scores = [whiteness(frame) for frame in frames]
-    worst = {name: round(max(abs(score[name]) for score in scores), 3) for name in scores[0]}
+    worst = {name: round(z, 3) for name, z in battery(family.frames_of(noise[0], scene.flow.size)).items()}
     speed = scene.flow.forward.square().sum(1).sqrt()
     return {"whiteness_z": worst, "mean_speed": round(float(speed.mean()), 4), "largest_speed": round(float(speed.max()), 4)}

@@ -18,7 +18,7 @@ from polyscore.noise.transport import Transport
 __all__ = ["average", "blend", "regaussianise", "resize", "resize_flow"]
 
 
-def blend(background: Tensor, foreground: Tensor, share: float) -> Tensor:
+def blend(background: Tensor, foreground: Tensor, share: float | Tensor) -> Tensor:
     """(share f + (1 - share) b) / sqrt(share^2 + (1 - share)^2): white if f and b are white and independent."""
     mixed: Tensor = torch.lerp(background, foreground, share) / (share**2 + (1 - share) ** 2) ** 0.5
     return mixed

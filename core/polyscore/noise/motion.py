@@ -106,8 +106,8 @@ class Nearest(Motion):
             found = found & step.known
             source = torch.cat([torch.where(inside, own, cells), torch.where(found & ~taken, origin, cells)])
             target = torch.cat([landing, torch.where(taken, cells, own)])
-            density, _, plan = _merge(density, source, target, cells, fresh=0.0)
-            density = torch.cat([density, density.new_ones(1)])
+            landed, _, plan = _merge(density, source, target, cells)
+            density = torch.cat([_settled(landed), density.new_ones(1)])
             yield plan
 
 
@@ -205,42 +205,57 @@ def _grid(like: Tensor) -> Tensor:
 
 def _cell(pixel: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """Flat index of `pixel` (2, H, W), whole numbers (x, y), clipped to the frame, and whether it lies in the frame."""
-    x, y = pixel.flatten(1)
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    return y.clamp(0, height - 1).long() * width + x.clamp(0, width - 1).long(), inside
+    x, y = pixel.flatten(1).unbind()
+    column, row = x.clamp(0, width - 1), y.clamp(0, height - 1)
+    inside = (column == x).logical_and_(row == y)
+    return row.long().mul_(width).add_(column.long()), inside
 
 
 def _follow(density: Tensor, step: _Step) -> tuple[Tensor, Tensor, Transport]:
     """Content at p moves to round(p + forward), free cells copy round(q + backward): density, what rounding left, transport."""
     _, height, width = step.forward.shape
-    cells, grid = height * width, _grid(step.forward)
-    place = (grid + step.forward + 0.5).floor()  # not round: half to even would tear a block that moves by half pixels
+    cells, goal = height * width, (_grid(step.forward) + step.forward).flatten(1)
+    place = (goal + 0.5).floor_()  # not round: half to even would tear a block that moves by half pixels
     landing, inside = _cell(place, height, width)
     leaving = (inside & step.seen).nonzero()[:, 0]
-    landing = landing[leaving]
-    free = torch.ones(cells, dtype=torch.bool, device=density.device).index_fill_(0, landing, False)
-    parent = (grid + step.backward - 0.5).ceil()
+    landing = landing.index_select(0, leaving)
+    free = torch.ones(cells, dtype=torch.bool, device=density.device).index_fill_(0, landing, False).nonzero()[:, 0]
+    wish = _pixels(free, width).to(goal) + step.backward.flatten(1).index_select(1, free)
+    parent = (wish - 0.5).ceil_()
     origin, found = _cell(parent, height, width)
-    filled = (free & found & step.known).nonzero()[:, 0]
-    source, target = torch.cat([leaving, origin[filled]]), torch.cat([landing, filled])
-    new, each, plan = _merge(density, source, target, cells, fresh=1.0)
-    mass = torch.zeros(cells, device=density.device).index_add_(0, landing, each[leaving])
-    moved = (grid + step.forward - place).flatten(1)[:, leaving] * each[leaving]
-    left = torch.zeros(2, cells, device=density.device).index_add_(1, landing, moved) / mass.clamp_min(1e-30)
-    left = torch.where(free, (parent - grid - step.backward).flatten(1), left)
-    return new, left.view_as(step.forward), plan
+    filled = (found & step.known.index_select(0, free)).nonzero()[:, 0]
+    source = torch.cat([leaving, origin.index_select(0, filled)])
+    target = torch.cat([landing, free.index_select(0, filled)])
+    mass, each, plan = _merge(density, source, target, cells)
+    share = each.index_select(0, leaving) / mass.index_select(0, landing)
+    left = torch.stack([_gathered(axis, leaving, landing, share) for axis in goal.sub_(place)])
+    left.index_copy_(1, free, parent - wish)
+    return _settled(torch.where(mass > 0, mass, 1.0)), left.view_as(step.forward), plan
 
 
-def _merge(density: Tensor, source: Tensor, target: Tensor, cells: int, *, fresh: float) -> tuple[Tensor, Tensor, Transport]:
+def _pixels(cell: Tensor, width: int) -> Tensor:
+    """(x, y) of flat indices."""
+    row = torch.div(cell, width, rounding_mode="floor")
+    return torch.stack([cell - row * width, row])
+
+
+def _gathered(values: Tensor, source: Tensor, target: Tensor, share: Tensor) -> Tensor:
+    """Sum over the pieces j with target d of share_j values[source_j], (N,)."""
+    return torch.zeros_like(values).index_add_(0, target, values.index_select(0, source) * share)
+
+
+def _merge(density: Tensor, source: Tensor, target: Tensor, cells: int) -> tuple[Tensor, Tensor, Transport]:
     """Divide the density w of each source among its k pieces and sum it in each target.
 
-    Returns the new density, w / k of every source, and the transport with a = w / sqrt(k).
+    Returns the density that landed in every cell, w / k of every source, and the transport with a = w / sqrt(k).
     """
     copies = density.new_zeros(len(density)).index_add_(0, source, density.new_ones(1).expand(len(source)))
     each = density / copies.clamp_min(1)
-    plan = Transport(source, target, None, (each * density).sqrt()[source], sources=len(density), targets=cells)
-    landed = density.new_zeros(cells + 1).index_add_(0, target, each[source])[:-1]
-    if fresh:
-        landed = torch.where(landed > 0, landed, fresh)
-    # the original's guard against densities that run away where content keeps meeting
-    return (landed / landed.mean() + 1e-5) ** 0.9999, each, plan
+    plan = Transport(source, target, None, (each * density).sqrt().index_select(0, source), sources=len(density), targets=cells)
+    landed = density.new_zeros(cells + 1).index_add_(0, target, each.index_select(0, source))[:-1]
+    return landed, each, plan
+
+
+def _settled(density: Tensor) -> Tensor:
+    """Of mean 1, with the original's guard against densities that run away where content keeps meeting."""
+    return (density / density.mean()).add_(1e-5).pow_(0.9999)

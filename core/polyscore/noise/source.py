@@ -59,8 +59,8 @@ class Seeded:
         generators = [torch.Generator(device).manual_seed((seed ^ salt) % 2**63) for seed in self._first(batch)]
         ahead = max(1, min(_AHEAD[0], _AHEAD[1] // max(1, torch.Size(rest).numel())))
         while True:
-            block = torch.stack([torch.randn((ahead, *rest), generator=g, dtype=dtype, device=device) for g in generators], 1)
-            yield from block.unbind(0)
+            draws = [torch.randn((ahead, *rest), generator=g, dtype=dtype, device=device) for g in generators]
+            yield from (draws[0][:, None] if batch == 1 else torch.stack(draws, 1)).unbind(0)
 
     def _first(self, batch: int) -> Sequence[int]:
         if isinstance(self.seeds, int):

@@ -58,8 +58,9 @@ class Transport:
             if index.shape != self.source.shape or index.ndim != 1:
                 found = f"{name} has shape {tuple(index.shape)}"
                 raise InputError(f"Transport: {found}; expected one axis of one length for source and target")
-            if len(index) and not 0 <= int(index.min()) <= int(index.max()) < count:
-                found = f"{int(index.min())} to {int(index.max())}"
+            low, high = (int(end) for end in index.aminmax()) if len(index) else (0, count - 1)
+            if not 0 <= low <= high < count:
+                found = f"{low} to {high}"
                 raise InputError(f"Transport: {name} cells run from {found}; expected 0 to {count - 1}")
         if self.share is not None:
             total = self.share.new_zeros(self.sources, dtype=torch.float64).index_add_(0, self.source, self.share.double())
@@ -82,7 +83,7 @@ class _Parts:
     """The pieces by what has to be done with them. Most are whole and alone in their target: those are copied."""
 
     gather: Tensor  # (M + 1,) source copied into every target (any where it is no plain copy); the last takes dropped pieces
-    clear: Tensor  # targets that are sums of pieces
+    clear: Tensor  # targets that are sums of pieces (or of one that was divided)
     empty: Tensor  # targets without a piece
     whole: tuple[Tensor, Tensor, Tensor]  # source, target, coefficient of undivided pieces that are merged
     split: tuple[Tensor, Tensor, Tensor, Tensor]  # source, target, coefficient of n - sum b, coefficient of z
@@ -95,49 +96,59 @@ class _Parts:
         copies, landed = _count(plan.source, plan.sources), _count(plan.target, plan.targets + 1)
         gather = torch.zeros(plan.targets + 1, dtype=torch.int64, device=plan.source.device)
         gather.index_copy_(0, plan.target, plan.source)
-        summed = ((copies[plan.source] > 1) | (landed[plan.target] > 1)).nonzero()[:, 0]
-        source, target = plan.source[summed], plan.target[summed]
-        share = 1 / copies[source] if plan.share is None else plan.share[summed]
-        weight = torch.ones_like(share) if plan.weight is None else plan.weight[summed].to(share.dtype)
+        divided, merged = ((n > 1).index_select(0, i) for n, i in ((copies, plan.source), (landed, plan.target)))
+        split, whole = divided.nonzero()[:, 0], (merged & ~divided).nonzero()[:, 0]
+        summed, d = torch.cat([split, whole]), len(split)
+        source, target = plan.source.index_select(0, summed), plan.target.index_select(0, summed)
+        if plan.share is not None:
+            share = plan.share.index_select(0, summed)
+        else:
+            share = copies.index_select(0, source).to(torch.float64 if plan.weight is None else plan.weight.dtype).reciprocal_()
+        weight = torch.ones_like(share) if plan.weight is None else plan.weight.index_select(0, summed).to(share.dtype)
         power = share.new_zeros(plan.targets + 1).index_add_(0, target, weight.square() * share)
-        keep = weight * power.rsqrt()[target] * share
-        divided = copies[source] > 1
-        d, w = divided.nonzero()[:, 0], (~divided).nonzero()[:, 0]
+        weight = weight * power.rsqrt_().index_select(0, target)
+        keep, root = weight * share, share[:d].sqrt()
         number = torch.cumsum(copies > 1, 0) - 1
-        clear = torch.zeros_like(gather).index_fill_(0, target, 1)
-        clear[-1] = 1
         return cls(
             gather=gather,
-            clear=clear.nonzero()[:, 0],
+            clear=target,
             empty=(landed[:-1] == 0).nonzero()[:, 0],
-            whole=(source[w], target[w], keep[w]),
-            split=(source[d], target[d], keep[d], keep[d] * share[d].rsqrt()),
-            group=number[source[d]],
-            root=share[d].sqrt(),
+            whole=(source[d:], target[d:], keep[d:]),
+            split=(source[:d], target[:d], keep[:d], weight[:d] * root),
+            group=number.index_select(0, source[:d]),
+            root=root,
             groups=int(number[-1]) + 1 if len(number) else 0,
         )
 
     def carry(self, values: Tensor, noise: Noise) -> Tensor:
-        batch, cells, width = values.shape
+        rows = len(self.root) + len(self.empty)
+        fresh = noise(values.new_empty(len(values), rows, values.shape[2])) if rows else values[:, :0]
+        if len(values) == 1:
+            return self._carry(values[0], fresh[0])[None]
+        return torch.stack([self._carry(*sample) for sample in zip(values, fresh, strict=True)])  # rows add fastest in two axes
+
+    def _carry(self, values: Tensor, fresh: Tensor) -> Tensor:
+        """One sample: values (N, K) to (M, K), with one fresh row for every divided piece and then every empty target."""
         source, target, keep, add = self.split
-        rows = len(source) + len(self.empty)
-        fresh = noise(values.new_empty(batch, rows, width)) if rows else values[:, :0]
-        z, born = fresh[:, : len(source)], fresh[:, len(source) :]
-        out = values.index_select(1, self.gather) if cells else values.new_zeros(batch, len(self.gather), width)
-        out.index_fill_(1, self.clear, 0.0)
+        z, born = fresh[: len(source)], fresh[len(source) :]
+        out = values.index_select(0, self.gather) if len(values) else values.new_zeros(len(self.gather), values.shape[1])
+        out.index_fill_(0, self.clear, 0.0)
         origin, place, factor = self.whole
         if len(origin):
-            out.index_add_(1, place, values.index_select(1, origin) * factor[:, None].to(values.dtype))
+            out.index_add_(0, place, values.index_select(0, origin).mul_(_column(factor, values)))
         if len(source):
-            bridge = values.new_zeros(batch, self.groups, width)
-            bridge.index_add_(1, self.group, z * self.root[:, None].to(values.dtype))
-            pieces = (values.index_select(1, source) - bridge.index_select(1, self.group)) * keep[:, None].to(values.dtype)
-            out.index_add_(1, target, pieces.addcmul_(z, add[:, None].to(values.dtype)))
-        out.index_copy_(1, self.empty, born)
-        return out[:, :-1]
+            bridge = values.new_zeros(self.groups, values.shape[1]).index_add_(0, self.group, z * _column(self.root, values))
+            pieces = values.index_select(0, source).sub_(bridge.index_select(0, self.group)).mul_(_column(keep, values))
+            out.index_add_(0, target, pieces.addcmul_(z, _column(add, values)))
+        out.index_copy_(0, self.empty, born)
+        return out[:-1]
+
+
+def _column(numbers: Tensor, like: Tensor) -> Tensor:
+    return numbers[:, None].to(like.dtype)
 
 
 def _count(index: Tensor, size: int) -> Tensor:
     """How often each of 0 to size - 1 occurs: bincount without its search for the extremes, several times as fast."""
-    counts = torch.zeros(size, dtype=torch.float64, device=index.device)
+    counts = torch.zeros(size, dtype=torch.float32 if len(index) < 2**24 else torch.float64, device=index.device)
     return counts.index_add_(0, index, counts.new_ones(1).expand(len(index)))

@@ -24,15 +24,15 @@ __all__ = ["Warped", "carry"]
 
 
 def carry(first: Tensor, transports: Iterable[Transport], noise: Noise) -> Iterator[Tensor]:
-    """White frames (B, C, H, W): `first`, then one frame a transport."""
-    shape = first.shape
+    """White frames (B, C, H, W): `first`, then one frame a transport. They are views: copy to change them."""
+    height, width = first.shape[2:]
     cells = first.flatten(2).transpose(1, 2).contiguous()  # (B, H W, C): a cell's channels lie together
     yield first
     for transport in transports:
         spare = transport.sources - cells.shape[1]
         source = torch.cat([cells, noise(cells.new_empty(len(cells), spare, cells.shape[2]))], 1) if spare else cells
         cells = transport(source, noise)
-        yield cells.transpose(1, 2).reshape(shape)
+        yield cells.view(len(cells), height, width, cells.shape[2]).movedim(-1, 1)
 
 
 class Warped:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from polyscore.training.batches import Batch, DropCondition, as_batch
     from polyscore.training.checkpoints import SafeCheckpointIO
+    from polyscore.training.consistency import Consistency
     from polyscore.training.couplings import Coupling, Immiscible, Independent, MiniBatchOT, WithinClass
     from polyscore.training.ema import EMA
     from polyscore.training.export import ExportModel
     from polyscore.training.importance import Importance
     from polyscore.training.module import ScoreTraining
+    from polyscore.training.muon import Muon
     from polyscore.training.objectives import EpsLoss, FlowMatching, Objective, ScoreMatching, VLoss, X0Loss
     from polyscore.training.optimiser import AdamW
     from polyscore.training.predict import Generation, ShardWriter
@@ -37,11 +39,13 @@ if TYPE_CHECKING:
 _PLACES = {
     "batches": ("Batch", "DropCondition", "as_batch"),
     "checkpoints": ("SafeCheckpointIO",),
+    "consistency": ("Consistency",),
     "couplings": ("Coupling", "Immiscible", "Independent", "MiniBatchOT", "WithinClass"),
     "ema": ("EMA",),
     "export": ("ExportModel",),
     "importance": ("Importance",),
     "module": ("ScoreTraining",),
+    "muon": ("Muon",),
     "objectives": ("EpsLoss", "FlowMatching", "Objective", "ScoreMatching", "VLoss", "X0Loss"),
     "optimiser": ("AdamW",),
     "predict": ("Generation", "ShardWriter"),
@@ -69,6 +73,7 @@ __all__ = [
     "AdamW",
     "Antithetic",
     "Batch",
+    "Consistency",
     "ConstantWeight",
     "CosineTimes",
     "Coupling",
@@ -87,6 +92,7 @@ __all__ = [
     "MinSNR",
     "MiniBatchOT",
     "MissingShards",
+    "Muon",
     "Objective",
     "SafeCheckpointIO",
     "SamplePreview",

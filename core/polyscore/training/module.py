@@ -175,7 +175,7 @@ class ScoreTraining(LightningModule):
         self._finite = None
 
     def configure_optimizers(self) -> Any:
-        optimiser = self.optimiser.build(self.model.parameters())
+        optimiser = self.optimiser.build_for(self.model)
         steps = self.trainer.estimated_stepping_batches
         if self.optimiser.decay != "constant" and not math.isfinite(steps):
             raise ConfigError("ScoreTraining: a decay of the rate needs an end; set trainer.max_steps or trainer.max_epochs")

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from polyscore.denoisers import Precondition
-from polyscore.errors import InputError, PolyscoreError
+from polyscore.errors import InputError
 from polyscore.guidance import KnownRegion
 from polyscore.noise import Noise
 from polyscore.robots.execution import Receding
@@ -101,9 +101,7 @@ class ChunkPolicy(Policy):
         proposals = torch.stack([plan[:, self._step - start] for start, plan in plans])
         self._states, self._plans = states, plans
         self._step += 1
-        raw = self.normaliser.action.inverse(self.execution.mix(proposals))
-        raw = raw[0] if single else raw
-        return raw if isinstance(observation, Tensor) else raw.cpu().numpy()
+        return self._raw(self.execution.mix(proposals), observation, single=single)
 
     def _plan(self, given: Given, plans: Sequence[tuple[int, Tensor]], source: Noise, chosen: Sampling) -> Tensor:
         """Scaled and clipped actions from this step on, (N, H, A)."""
@@ -116,9 +114,7 @@ class ChunkPolicy(Policy):
             known = plan[:, self._step - start : self._step - start + kept]
             whole, mask = torch.zeros_like(x), torch.zeros_like(x)
             whole[:, past : past + kept], mask[:, past : past + kept] = known, 1
-            denoiser = KnownRegion(denoiser, whole, mask)
-        drawn = self._solve(denoiser, x, given, source, chosen)[:, past:]
-        if not bool(torch.isfinite(drawn).all()):
-            raise PolyscoreError("act: the model gave values that are not numbers; was its training finished?")
-        drawn = self.normaliser.action.clip(drawn, chosen.margin)
+            # From the first level on the known actions are seen with their noise, not the noise alone
+            denoiser, x = KnownRegion(denoiser, whole, mask), x + whole
+        drawn = self._clipped(self._solve(denoiser, x, given, source, chosen)[:, past:], chosen)
         return drawn if known is None else torch.cat([known, drawn[:, kept:]], 1)

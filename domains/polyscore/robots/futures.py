@@ -19,14 +19,15 @@ __all__ = ["fans"]
 
 
 def fans(policy: Policy, outcomes: Sequence[Outcome], *, count: int = 6) -> list[NDArray[np.float32]]:
-    """Actions (steps, count, 2) of each episode; the policy's memory is empty before and after.
+    """Actions (steps, count, A) of each episode; the policy's memory is empty before and after.
 
     Raises:
         InputError: no episodes, or fewer than one draw.
     """
     if not outcomes or count < 1:
         raise InputError(f"fans: {len(outcomes)} episodes, {count} draws; expected 1 or more of each")
-    goals = np.repeat(np.stack([o.goal for o in outcomes]), count, 0)
+    asked = [o.goal for o in outcomes if o.goal is not None]
+    goals = np.repeat(np.stack(asked), count, 0) if asked else None
     seeds = [1_000_003 * (o.seed + 1) + k for o in outcomes for k in range(count)]
     drawn = []
     policy.reset()
@@ -37,5 +38,5 @@ def fans(policy: Policy, outcomes: Sequence[Outcome], *, count: int = 6) -> list
         done = np.stack([o.actions[i] for o, i in zip(outcomes, at, strict=True)])
         policy.correct(np.repeat(done, count, 0))
     policy.reset()
-    whole = np.stack(drawn, 1).reshape(len(outcomes), count, -1, 2)
+    whole = np.stack(drawn, 1).reshape(len(outcomes), count, len(drawn), -1)
     return [np.ascontiguousarray(part[:, : o.steps].swapaxes(0, 1)) for part, o in zip(whole, outcomes, strict=True)]

@@ -10,13 +10,15 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from polyscore.errors import ConfigError, InputError
 from polyscore.robots.policy import Policy
+from polyscore.robots.rollout import rollout
+from polyscore.robots.tasks import Task, task
 from polyscore.training.export import evaluated
 
 __all__ = ["MiniRollouts"]
 
 
 class MiniRollouts(Callback):
-    """Every n steps, some episodes of PushBlocks with the averaged weights, always the same seeds.
+    """Every n steps, some episodes of the policy's environment with the averaged weights, always the same seeds.
 
     Logs `rollout/reward`, `rollout/result` and `rollout/full_success`, means over the episodes, beside the losses of the epoch.
     Where no episode of `patience` successive rollouts earned anything, it warns, once.
@@ -25,18 +27,19 @@ class MiniRollouts(Callback):
         every_n_steps: optimiser steps between rollouts.
         episodes: of each.
         seed: of the first episode.
-        limit: steps of an episode.
+        limit: steps of an episode, the task's own by default.
         patience: rollouts without any reward before the warning.
 
     Raises:
         InputError: a number below 1.
-        ConfigError: what is trained is no `Policy` for PushBlocks.
+        ConfigError: what is trained is no `Policy`, or nothing is known of its environment.
+        MissingExtraError: the simulator of its environment is not installed.
     """
 
     def __init__(
-        self, every_n_steps: int = 2000, episodes: int = 16, *, seed: int = 900_000, limit: int = 300, patience: int = 4
+        self, every_n_steps: int = 2000, episodes: int = 16, *, seed: int = 900_000, limit: int | None = None, patience: int = 4
     ) -> None:
-        if min(every_n_steps, episodes, limit, patience) < 1:
+        if min(every_n_steps, episodes, 1 if limit is None else limit, patience) < 1:
             raise InputError(
                 f"MiniRollouts: every_n_steps {every_n_steps}, episodes {episodes}, limit {limit}, patience {patience}; "
                 "expected 1 or more"
@@ -44,6 +47,7 @@ class MiniRollouts(Callback):
         self.every_n_steps, self.episodes, self.seed = every_n_steps, episodes, seed
         self.limit, self.patience = limit, patience
         self._without = 0
+        self._within: Task
 
     @property
     def state_key(self) -> str:
@@ -52,12 +56,13 @@ class MiniRollouts(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         model = getattr(pl_module, "model", None)
-        if not isinstance(model, Policy) or model.environment != "push":
-            named = f" for {model.environment or 'an unnamed environment'}" if isinstance(model, Policy) else ""
-            raise ConfigError(
-                f"MiniRollouts: what is trained is a {type(model).__name__}{named}, expected a Policy for 'push'; take it out of "
-                "the callbacks"
-            )
+        if not isinstance(model, Policy):
+            raise ConfigError(f"MiniRollouts: what is trained is a {type(model).__name__}, expected a Policy")
+        try:
+            self._within = task(model.environment)
+        except InputError as error:
+            raise ConfigError(f"MiniRollouts: the policy's {error}; name it there, or take this out of the callbacks") from error
+        self._within.make().close()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -65,11 +70,10 @@ class MiniRollouts(Callback):
         step = trainer.global_step
         if not trainer.is_global_zero or step == 0 or step % self.every_n_steps:
             return
-        from polyscore.robots.rollout import rollout
-
         with evaluated(trainer, pl_module) as module:
             try:
-                made = list(rollout(module.model, self.episodes, seed=self.seed, side_by_side=self.episodes, limit=self.limit))
+                words: dict[str, Any] = {"within": self._within, "seed": self.seed, "limit": self.limit}
+                made = list(rollout(module.model, self.episodes, side_by_side=self.episodes, **words))
             finally:
                 module.model.reset()
         values = {

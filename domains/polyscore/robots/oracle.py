@@ -18,10 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ORDERS", "PushOracle"]
-
-ORDERS = ((0, 3), (1, 2), (2, 1), (3, 0))
-"""The pairs 2 block + target in the four orders of serving them."""
+__all__ = ["PushOracle"]
 
 _ORIGIN = np.array([0.3, -0.4])
 _SECONDS = 0.1

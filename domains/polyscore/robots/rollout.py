@@ -1,14 +1,7 @@
-r"""Rollouts of a policy in PushBlocks: many episodes side by side, each a function of its seed alone.
+r"""Rollouts of a policy: many episodes of a `Task` side by side, each a function of its seed alone.
 
-An episode asks for one of the four orders in turn; its goal is the observation of its start with the blocks put into the targets
-of that order. Measured are
-
-    reward         sum of the environment's rewards, at most 1
-    result         share of the asked (block, target) pairs that were completed
-    full success   result = 1
-    order          which of the four orders was taken; their entropy is at most 2 bits
-
-and the time of each call of the policy with one environment.
+What is asked and measured is in `polyscore.robots.tasks`. Where everything can be completed in few orders, those that were taken
+are counted, and have an entropy; and the time of each call of the policy with one environment is measured.
 """
 
 from __future__ import annotations
@@ -24,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyscore.errors import InputError
-from polyscore.robots.environments.push import PushBlocks, expected_result
-from polyscore.robots.oracle import ORDERS
+from polyscore.robots.environments.pairs import ORDERS
 from polyscore.robots.policy import Policy
+from polyscore.robots.tasks import Names, Task, task
 
-__all__ = ["Outcome", "entropy_bits", "goal_of", "latencies", "rollout"]
+__all__ = ["Outcome", "entropy_bits", "latencies", "rollout"]
 
 
 @dataclass(frozen=True)
@@ -37,98 +30,106 @@ class Outcome:
 
     Attributes:
         seed: of the episode.
-        expected: the asked pairs 2 block + target.
-        completed: the completed ones, in their order.
+        expected: names of what was asked; in block push the pairs 2 block + target.
+        completed: what was completed, in its order.
         reward: sum of rewards.
+        result: how well it did, in [0, 1]; 1 is full success.
         steps: how many were made.
-        observations: (steps + 1, 16).
-        actions: (steps, 2).
+        observations: (steps + 1, O).
+        actions: (steps, A).
+        goal: the goal that was given, (O,), or None.
     """
 
     seed: int
-    expected: tuple[int, int]
-    completed: tuple[int, ...]
+    expected: Names
+    completed: Names
     reward: float
+    result: float
     steps: int
     observations: NDArray[np.float32] = field(repr=False)
     actions: NDArray[np.float32] = field(repr=False)
-
-    @property
-    def result(self) -> float:
-        """Share of the asked pairs that were completed."""
-        return expected_result(self.completed, self.expected)
-
-    @property
-    def goal(self) -> NDArray[np.float32]:
-        """The goal that was given."""
-        return goal_of(self.observations[0], self.expected)
-
-
-def goal_of(observation: NDArray[np.float32], expected: Sequence[int]) -> NDArray[np.float32]:
-    """The observation with every asked block in its target."""
-    goal = observation.copy()
-    for pair in expected:
-        block, target = divmod(pair, 2)
-        goal[3 * block : 3 * block + 2] = observation[10 + 3 * target : 12 + 3 * target]
-    return goal
+    goal: NDArray[np.float32] | None = field(repr=False)
 
 
 def rollout(
-    policy: Policy, episodes: int, *, seed: int = 0, side_by_side: int = 32, limit: int = 300, delay: int = 0
+    policy: Policy,
+    episodes: int,
+    *,
+    within: Task | None = None,
+    seed: int = 0,
+    side_by_side: int = 32,
+    limit: int | None = None,
+    delay: int = 0,
 ) -> Iterator[Outcome]:
     """Episodes with seeds `seed`, `seed` + 1, ... in their order.
 
     Args:
         policy: what acts.
         episodes: how many.
+        within: the task, PushBlocks by default.
         seed: of the first.
         side_by_side: how many share a call of the network; it changes no outcome but by rounding.
-        limit: steps of an episode.
-        delay: steps that an action comes late (a slow network); until it is there, the point the effector is sent to stays.
+        limit: steps of an episode, the task's own by default.
+        delay: steps that an action comes late (a slow network); until it is there, the robot stays.
 
     Raises:
         InputError: sizes below 1, or a negative delay.
+        MissingExtraError: the environment's simulator is not installed.
     """
-    if min(episodes, side_by_side, limit) < 1 or delay < 0:
+    todo = within or task("push")
+    longest = todo.limit if limit is None else limit
+    if min(episodes, side_by_side, longest) < 1 or delay < 0:
         raise InputError(
-            f"rollout: {episodes} episodes, {side_by_side} side by side, {limit} steps, delay {delay}; "
+            f"rollout: {episodes} episodes, {side_by_side} side by side, {longest} steps, delay {delay}; "
             "expected 1 or more, and a delay of 0 or more"
         )
     for first in range(seed, seed + episodes, side_by_side):
-        yield from _batch(policy, range(first, min(first + side_by_side, seed + episodes)), limit, delay)
+        yield from _batch(policy, todo, range(first, min(first + side_by_side, seed + episodes)), longest, delay)
 
 
-def _batch(policy: Policy, seeds: Sequence[int], limit: int, delay: int) -> list[Outcome]:
-    envs = [PushBlocks() for _ in seeds]
-    now = [env.reset(seed=seed)[0] for env, seed in zip(envs, seeds, strict=True)]
-    asked = [ORDERS[seed % 4] for seed in seeds]
-    goals = np.stack([goal_of(o, pairs) for o, pairs in zip(now, asked, strict=True)])
+def _batch(policy: Policy, todo: Task, seeds: Sequence[int], limit: int, delay: int) -> list[Outcome]:
+    envs = [todo.make() for _ in seeds]
+    now: list[Any] = [env.reset(seed=seed)[0] for env, seed in zip(envs, seeds, strict=True)]
+    asked = [todo.ask(env, seed, o) for env, seed, o in zip(envs, seeds, now, strict=True)]
+    goals = None if asked[0].goal is None else np.stack([a.goal for a in asked if a.goal is not None])
     seen, done_by = [[o] for o in now], [list[NDArray[np.float32]]() for _ in seeds]
-    rewards, running = [0.0] * len(seeds), [True] * len(seeds)
-    waiting = [np.zeros((len(seeds), 2), np.float32)] * delay
+    rewards, completed, running = [list[float]() for _ in seeds], [()] * len(seeds), [True] * len(seeds)
+    waiting = [np.stack([todo.stays(o) for o in now])] * delay
     policy.reset()
     for _ in range(limit):
         waiting = [*waiting, policy.act(np.stack(now), goals, seed=list(seeds))]
         actions, waiting = waiting[0], waiting[1:]
         for i, env in enumerate(envs):
             if running[i]:
-                now[i], reward, finished, _, _ = env.step(actions[i])
-                rewards[i] += reward
-                running[i] = not finished
+                now[i], reward, finished, late, info = env.step(actions[i])
+                rewards[i].append(float(reward))
+                completed[i], running[i] = info["completed"], not (finished or late)
                 seen[i].append(now[i])
                 done_by[i].append(actions[i])
         if not any(running):
             break
+    for env in envs:
+        env.close()
     return [
-        Outcome(s, asked[i], tuple(envs[i].completed), rewards[i], len(done_by[i]), np.stack(seen[i]), np.stack(done_by[i]))
-        for i, s in enumerate(seeds)
+        Outcome(
+            seed,
+            asked[i].expected,
+            tuple(completed[i]),
+            reward=sum(rewards[i]),
+            result=todo.result(asked[i], completed[i], rewards[i]),
+            steps=len(done_by[i]),
+            observations=np.stack(seen[i]),
+            actions=np.stack(done_by[i]),
+            goal=asked[i].goal,
+        )
+        for i, seed in enumerate(seeds)
     ]
 
 
-def entropy_bits(outcomes: Sequence[Outcome]) -> tuple[float, dict[str, int]]:
-    """Entropy in bits of the orders of the fully successful episodes, and how often each was taken."""
-    counts = Counter("-".join(map(str, o.completed)) for o in outcomes if o.completed in ORDERS)
-    named = {"-".join(map(str, order)): counts["-".join(map(str, order))] for order in ORDERS}
+def entropy_bits(outcomes: Sequence[Outcome], orders: Sequence[Names] = ORDERS) -> tuple[float, dict[str, int]]:
+    """Entropy in bits of the orders in which everything was completed, and how often each of `orders` was taken."""
+    counts = Counter(o.completed for o in outcomes)
+    named = {"-".join(map(str, order)): counts[order] for order in orders}
     total = sum(named.values())
     return -sum(n / total * math.log2(n / total) for n in named.values() if n), named
 

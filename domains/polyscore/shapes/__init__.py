@@ -6,33 +6,53 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from polyscore.shapes.networks import CouplingFlow, PointEncoder, PointwiseNet, RegistrationNetwork
+    from polyscore.shapes.coloured_points import ColouredPoints
+    from polyscore.shapes.global_registration import GlobalRegistration
+    from polyscore.shapes.networks import (
+        CouplingFlow,
+        MatchingNetwork,
+        PointEncoder,
+        PointSetNetwork,
+        PointwiseNet,
+        RegistrationNetwork,
+    )
     from polyscore.shapes.points import PointGenerator, PointTable
     from polyscore.shapes.registration import Alignment, Registration, RemainingMotion
+    from polyscore.shapes.text import TextToShape
 
 # Imported at first use: the point operations need no network.
 _PLACES = {
     "Alignment": "registration",
+    "ColouredPoints": "coloured_points",
     "CouplingFlow": "networks",
+    "GlobalRegistration": "global_registration",
+    "MatchingNetwork": "networks",
     "PointEncoder": "networks",
     "PointGenerator": "points",
+    "PointSetNetwork": "networks",
     "PointTable": "points",
     "PointwiseNet": "networks",
     "Registration": "registration",
     "RegistrationNetwork": "networks",
     "RemainingMotion": "registration",
+    "TextToShape": "text",
 }
 
 __all__ = [
     "Alignment",
+    "ColouredPoints",
     "CouplingFlow",
+    "GlobalRegistration",
+    "MatchingNetwork",
     "PointEncoder",
     "PointGenerator",
+    "PointSetNetwork",
     "PointTable",
     "PointwiseNet",
     "Registration",
     "RegistrationNetwork",
     "RemainingMotion",
+    "TextToShape",
 ]
 
 

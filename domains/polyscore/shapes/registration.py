@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from polyscore.denoisers import Prediction
 from polyscore.errors import InputError
 from polyscore.hub import load_as
-from polyscore.lie import angle, motion, transform
+from polyscore.lie import angle, transform
 from polyscore.noise import NoiseLike
 from polyscore.processes import BetaTable, Rigid, cosine_betas
 from polyscore.samplers import Ancestral, sample
+from polyscore.shapes.frames import Frame, thinned
 from polyscore.shapes.networks import RegistrationNetwork
 from polyscore.shapes.ops import estimate_normals, knn
 from polyscore.state import Given
@@ -43,14 +44,15 @@ def published_process() -> Rigid:
 class Clouds:
     """What the network is told (`given.cond`): clouds (B, N, 3), (B, M, 3) with unit normals, in the network's frame and unit.
 
-    `features` (B, M, width) are those of the target where they are known already.
+    `features` are what is known already: those of the target (B, M, width) for `RemainingMotion`, those of the anchors of both
+    clouds for `global_registration.MatchedMotion`.
     """
 
     source: Tensor
     source_normals: Tensor
     target: Tensor
     target_normals: Tensor
-    features: Tensor | None = None
+    features: Any = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,14 @@ class Alignment:
     residual: float
     poses: Tensor = field(repr=False)
     residuals: Tensor = field(repr=False)
+
+    @classmethod
+    def of(cls, poses: Tensor, residuals: Tensor, frame: Frame, *, best: int) -> Alignment:
+        """Samples (K, 4, 4) with their residuals (K,), of which `best` is the answer."""
+        middles = transform(poses, frame.source[None])[:, 0]
+        turned = angle(poses[best, :3, :3].expand(len(poses), 3, 3), poses[:, :3, :3])
+        agree = (turned <= _AGREE[0]) & ((middles - middles[best]).norm(dim=-1) <= _AGREE[1] * frame.diameter)
+        return cls(poses[best], float(agree.double().mean()), float(residuals[best]), poses, residuals)
 
 
 class Registration(nn.Module):
@@ -174,27 +184,17 @@ class Registration(nn.Module):
         own = next(self.network.parameters())
         given = (None, None) if normals is None else normals
         draw = torch.Generator().manual_seed(seed)
-        x, x_normals = _thin(source, given[0], self.source_points, draw, "source")
-        y, y_normals = _thin(target, given[1], self.target_points, draw, "target")
-        diameter = float(torch.cdist(y, y).max())
-        if not diameter > 0:
-            raise InputError("register: all points of the target are one; expected a cloud with an extent")
-        scale = diameter / self.extent if unit is None else unit
-        x_middle, y_middle = x.mean(0), (y.amin(0) + y.amax(0)) / 2
-        x, y = (x - x_middle) / scale, (y - y_middle) / scale
+        x, x_normals = thinned(source, given[0], self.source_points, draw, "source")
+        y, y_normals = thinned(target, given[1], self.target_points, draw, "target")
+        frame = Frame.of(x, y, self.extent, unit=unit)
+        x, y = (x - frame.source) / frame.unit, (y - frame.target) / frame.unit
         parts = []
         for points, known in ((x, x_normals), (y, y_normals)):
             found = estimate_normals(points, radius=self.normals_radius) if known is None else known
             parts += [part.to(own)[None].expand(samples, -1, -1) for part in (points, found)]
         poses = self.run(Clouds(*parts), noise=seed).double().cpu()
-        moved = transform(poses, x)
-        residuals = knn(y.expand(samples, -1, -1), moved, 1)[0].mean((-2, -1)) * scale
-        full = motion(poses[:, :3, :3], poses[:, :3, 3] * scale + y_middle - (poses[:, :3, :3] @ x_middle))
-        best = int(residuals.argmin())
-        middles = transform(full, x_middle[None])[:, 0]
-        turned = angle(full[best, :3, :3].expand(samples, 3, 3), full[:, :3, :3])
-        agree = (turned <= _AGREE[0]) & ((middles - middles[best]).norm(dim=-1) <= _AGREE[1] * diameter)
-        return Alignment(full[best], float(agree.double().mean()), float(residuals[best]), full, residuals)
+        residuals = knn(y.expand(samples, -1, -1), transform(poses, x), 1)[0].mean((-2, -1)) * frame.unit
+        return Alignment.of(frame.outward(poses), residuals, frame, best=int(residuals.argmin()))
 
     def run(self, clouds: Clouds, *, noise: NoiseLike = 0) -> Tensor:
         """The reverse process from the identity, in the network's frame and unit: motions (B, 4, 4)."""
@@ -216,18 +216,3 @@ class Registration(nn.Module):
             init=start,
         )
         return out
-
-
-def _thin(points: Any, normals: Any, count: int, draw: torch.Generator, name: str) -> tuple[Tensor, Tensor | None]:
-    """At most `count` points in float64, and their normals."""
-    found = torch.as_tensor(points).detach().cpu().double()
-    if found.ndim != 2 or found.shape[-1] != 3 or len(found) < 4 or not bool(torch.isfinite(found).all()):
-        raise InputError(f"register: {name} has shape {tuple(found.shape)}; expected (N, 3) finite numbers, N at least 4")
-    keep = torch.randperm(len(found), generator=draw)[:count]
-    if normals is None:
-        return found[keep], None
-    known = torch.as_tensor(normals).detach().cpu().double()
-    if known.shape != found.shape or not bool(((known.norm(dim=-1) - 1).abs() < 1e-2).all()):
-        shapes = f"{tuple(known.shape)}; expected unit vectors {tuple(found.shape)}"
-        raise InputError(f"register: normals of {name} have shape {shapes}")
-    return found[keep], known[keep]

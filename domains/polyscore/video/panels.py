@@ -13,7 +13,7 @@ from polyscore.films import Film
 from polyscore.noise import Flow
 from polyscore.pictures import pixels
 
-__all__ = ["flow_colours", "noise_colours", "panel"]
+__all__ = ["flow_colours", "noise_colours", "panel", "wheel"]
 
 
 def flow_colours(flow: Tensor, largest: float | None = None) -> Tensor:
@@ -31,6 +31,17 @@ def flow_colours(flow: Tensor, largest: float | None = None) -> Tensor:
     return 1 - strength[:, None] * (1 - wheel)
 
 
+def wheel(size: int) -> Tensor:
+    """The key to `flow_colours`, (3, size, size): the colour of every direction, stronger outwards, on white."""
+    y, x = torch.meshgrid(*[torch.linspace(-1, 1, size)] * 2, indexing="ij")
+    return torch.where(_disc(size), flow_colours(torch.stack([x, y])[None], 1.0)[0], 1.0)
+
+
+def _disc(size: int) -> Tensor:
+    square = torch.linspace(-1, 1, size).square()
+    return square[:, None] + square <= 1
+
+
 def noise_colours(noise: Tensor) -> Tensor:
     """Noise (T, C, H, W) as (T, 3, H, W): the first three channels (or one, as grey), -2.5..2.5 on 0..1."""
     shown = noise[:, :3] if noise.shape[1] >= 3 else noise[:, :1].expand(-1, 3, -1, -1)
@@ -38,7 +49,7 @@ def noise_colours(noise: Tensor) -> Tensor:
 
 
 def panel(flow: Flow, noise: Tensor, *, film: Tensor | None = None, result: Tensor | None = None, width: int = 320) -> Film:
-    """Frames (T, h, w, 3) of bytes: the film (if there is one), the flow, the noise (T, C, H, W), the result (if there is one).
+    """Frames (T, h, w, 3) of bytes: the film (if there is one), the flow and its wheel, the noise (T, C, H, W), the result.
 
     Noise and result of fewer frames than the motion (latents) are held until their next frame.
     """
@@ -56,6 +67,9 @@ def panel(flow: Flow, noise: Tensor, *, film: Tensor | None = None, result: Tens
         held = torch.linspace(0, len(part) - 1, frames).floor().long() if len(part) != frames else torch.arange(frames)
         mode = "nearest" if part.shape[2] < height else "area"
         shown.append(F.interpolate(part[held], (height, width), mode=mode))
+    side = min(height, width) // 5
+    corner = shown[0 if film is None else 1][:, :, 4 : 4 + side, 4 : 4 + side]
+    corner.copy_(torch.where(_disc(side), wheel(side), corner))
     if len(shown) % 2:
         shown.append(torch.ones_like(shown[0]))
     rows = [torch.cat(pair, 3) for pair in zip(shown[::2], shown[1::2], strict=True)]

@@ -16,6 +16,7 @@ Coordinates are pixels of the picture. Files are looked for beside the scene. `d
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -26,15 +27,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from polyscore.errors import InputError, MissingExtraError
+from polyscore.errors import InputError, MissingExtraError, PolyscoreError
 from polyscore.films import read_film
 from polyscore.noise import Flow, resize_flow
 from polyscore.video.motion import Arrow, Keyframe, Layer, Pose, arrows, camera, composite, drag, estimate, field, polygon
 from polyscore.video.motion.frames import grid, sample
 
-__all__ = ["Scene", "load_scene", "picture", "transfer"]
+__all__ = ["Scene", "load_scene", "picture", "scene_of", "transfer"]
 
 _LARGEST = 1_000_000  # bytes of a scene file
+_HALVED = 384  # pixels of the shorter side from which flow is estimated at half size
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,10 @@ class Scene:
     Attributes:
         flow: motion of `frames` frames.
         image: the first frame (3, H, W) in [0, 1], if there is one.
-        film: what the motion alone makes of the picture, or the reference clip, (T, 3, H, W); None without a picture.
+        film: (T, 3, H, W), what the motion alone makes of the picture, of a chessboard without one; or the reference clip.
         kind: drag, camera, transfer, arrows or field.
         arrows: the arrows that were given, (x, y, to_x, to_y).
+        paths: (K, T, 2), where the centre (x, y) of every dragged layer is in every frame; None for other motions.
     """
 
     flow: Flow
@@ -54,6 +57,7 @@ class Scene:
     film: Tensor | None = None
     kind: str = "field"
     arrows: tuple[tuple[float, float, float, float], ...] = ()
+    paths: Tensor | None = None
 
     @property
     def frames(self) -> int:
@@ -72,7 +76,9 @@ class Scene:
 
         sx, sy = size[1] / self.flow.size[1], size[0] / self.flow.size[0]
         moved = tuple((a * sx, b * sy, c * sx, d * sy) for a, b, c, d in self.arrows)
-        return Scene(resize_flow(self.flow, size), pixels(self.image), pixels(self.film), self.kind, moved)
+        scale = torch.tensor([sx, sy])
+        paths = None if self.paths is None else (self.paths + 0.5) * scale - 0.5
+        return Scene(resize_flow(self.flow, size), pixels(self.image), pixels(self.film), self.kind, moved, paths)
 
 
 def load_scene(path: str | Path) -> Scene:
@@ -95,17 +101,22 @@ def load_scene(path: str | Path) -> Scene:
         first = str(error).splitlines()[0]
         raise InputError(f"{name}: not readable as YAML ({first})") from error
     try:
-        return _scene(_mapping(data, "the scene"), name.parent)
+        return scene_of(_mapping(data, "the scene"), name.parent)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
 
 
 def transfer(frames: np.ndarray[Any, Any], method: str = "auto", size: tuple[int, int] | None = None) -> Scene:
-    """The motion of a reference clip (T, H, W, 3) of bytes, first brought to `size` (H, W) by covering and cropping."""
+    """The motion of a reference clip (T, H, W, 3) of bytes, first brought to `size` (H, W) by covering and cropping.
+
+    The flow of clips whose shorter side has 384 pixels or more is estimated at half their size, as Go-with-the-Flow does.
+    """
     film = torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, 1).float() / 255
     if size is not None:
         film = cover(film, size)
-    return Scene(estimate(film, method), film[0], film, "transfer")
+    height, width = film.shape[2:]
+    seen = F.avg_pool2d(film, 2) if min(height, width) >= _HALVED else film
+    return Scene(resize_flow(estimate(seen, method), (height, width)), film[0], film, "transfer")
 
 
 def cover(film: Tensor, size: tuple[int, int]) -> Tensor:
@@ -143,8 +154,14 @@ def picture(path: Path) -> Tensor:
     return torch.from_numpy(array.copy()).movedim(-1, 0).float() / 255
 
 
-def _scene(data: Mapping[str, Any], folder: Path) -> Scene:
+def scene_of(data: Mapping[str, Any], folder: Path) -> Scene:
+    """The scene of the content of a scene file, whose names of files are looked for in `folder`.
+
+    Raises:
+        InputError, MissingExtraError: as `load_scene`.
+    """
     _keys(data, {"image", "size", "frames", "motion"}, "the scene")
+    _check_numbers(data, "", set())
     motion = dict(_mapping(data.get("motion"), "motion"))
     kind = motion.pop("kind", None)
     if kind not in _KINDS:
@@ -164,7 +181,12 @@ def _scene(data: Mapping[str, Any], folder: Path) -> Scene:
         size = (image.shape[1], image.shape[2])
     elif kind != "transfer":
         raise InputError("the scene has neither image nor size; give one of them")
-    return _KINDS[kind](motion, image, size, frames, folder)
+    try:
+        return _KINDS[kind](motion, image, size, frames, folder)
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, PolyscoreError):
+            raise
+        raise InputError(f"motion: a value is of the wrong kind ({error}); docs/domains/video.md lists them") from error
 
 
 def _drag(motion: dict[str, Any], image: Tensor | None, size: tuple[int, int], frames: int, folder: Path) -> Scene:
@@ -174,10 +196,10 @@ def _drag(motion: dict[str, Any], image: Tensor | None, size: tuple[int, int], f
     if motion.get("ground") is not None:
         everything = torch.ones(size, dtype=torch.bool)
         ground = Layer(everything, _keyframes(_mapping(motion["ground"], "motion.ground"), "motion.ground"))
-    film = None if image is None else composite(image, layers, frames, ground=ground)
-    paths = [(layer.mask.nonzero().double().mean(0).tolist(), layer.keyframes[-1]) for layer in layers]
-    shown = tuple((x, y, x + key.x, y + key.y) for (y, x), key in paths)
-    return Scene(drag(layers, frames, ground=ground), image, film, "drag", shown)
+    film = composite(_shown(image, size), layers, frames, ground=ground)
+    paths = torch.stack([layer.path(frames) for layer in layers])
+    shown = tuple((*path[0].tolist(), *path[-1].tolist()) for path in paths)
+    return Scene(drag(layers, frames, ground=ground), image, film, "drag", shown, paths)
 
 
 def _layer(entry: Any, size: tuple[int, int], folder: Path, where: str) -> Layer:
@@ -204,7 +226,7 @@ def _camera(motion: dict[str, Any], image: Tensor | None, size: tuple[int, int],
     depth = _depth(motion, size, folder)
     poses = [_record(Pose, entry, f"motion.poses[{k}]") for k, entry in enumerate(_list(motion, "poses"))]
     flow = camera(depth, poses, frames, fov=float(motion.get("fov", 60.0)))
-    return Scene(flow, image, None if image is None else follow(image, flow), "camera")
+    return Scene(flow, image, follow(_shown(image, size), flow), "camera")
 
 
 def _depth(motion: Mapping[str, Any], size: tuple[int, int], folder: Path) -> Tensor:
@@ -245,6 +267,15 @@ def follow(image: Tensor, flow: Flow) -> Tensor:
     return torch.stack(film)
 
 
+def _shown(image: Tensor | None, size: tuple[int, int]) -> Tensor:
+    """The picture, or a chessboard on which motion is seen."""
+    if image is not None:
+        return image
+    side = max(2, min(size) // 8)
+    board = (torch.arange(size[0])[:, None] // side + torch.arange(size[1]) // side) % 2
+    return (0.3 + 0.4 * board).expand(3, -1, -1)
+
+
 def _transfer(
     motion: dict[str, Any], image: Tensor | None, size: tuple[int, int] | None, frames: int | None, folder: Path
 ) -> Scene:
@@ -265,7 +296,7 @@ def _arrows(motion: dict[str, Any], image: Tensor | None, size: tuple[int, int],
         given.append(Arrow(*(float(n) for n in entry)))
     moving = None if motion.get("moving") is None else polygon(motion["moving"], size)
     flow = arrows(given, size, frames, pinned=motion.get("pinned"), moving=moving, smooth=float(motion.get("smooth", 0.0)))
-    film = None if image is None else follow(image, flow)
+    film = follow(_shown(image, size), flow)
     return Scene(flow, image, film, "arrows", tuple((a.x, a.y, a.to_x, a.to_y) for a in given))
 
 
@@ -275,7 +306,7 @@ def _field(motion: dict[str, Any], image: Tensor | None, size: tuple[int, int], 
     if len(numbers) < len(motion):
         raise InputError(f"motion: {sorted(set(motion) - set(numbers))} must be numbers")
     flow = field(name, size, frames, **numbers)
-    return Scene(flow, image, None if image is None else follow(image, flow), "field")
+    return Scene(flow, image, follow(_shown(image, size), flow), "field")
 
 
 _KINDS: dict[str, Callable[..., Scene]] = {
@@ -285,6 +316,19 @@ _KINDS: dict[str, Callable[..., Scene]] = {
     "arrows": _arrows,
     "field": _field,
 }
+
+
+def _check_numbers(value: Any, where: str, seen: set[int]) -> None:
+    """Refuse numbers that are not finite, wherever they are; a part that YAML shares is looked at once."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{where} is {value}; expected a finite number")
+    if not isinstance(value, Mapping | list) or id(value) in seen:
+        return
+    seen.add(id(value))
+    parts = value.items() if isinstance(value, Mapping) else enumerate(value)
+    for key, part in parts:
+        inside = f"{where}[{key}]" if isinstance(value, list) else f"{where}.{key}".removeprefix(".")
+        _check_numbers(part, inside, seen)
 
 
 def _mapping(value: Any, where: str) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from polyscore.video.motion.frames import grid, nearest
 
-__all__ = ["coherence", "whiteness"]
+__all__ = ["battery", "coherence", "whiteness"]
 
 LAGS = ((0, 1), (0, 2), (1, 0), (2, 0), (1, 1), (1, -1))
 
@@ -40,6 +40,12 @@ def whiteness(frame: Tensor) -> dict[str, float]:
     if len(products):
         scores["channels"] = _largest(products.tolist())
     return scores
+
+
+def battery(frames: Tensor) -> dict[str, float]:
+    """z-scores of noise (T, C, H, W), by name: of all frames the largest, corrected for how many there are."""
+    scores = [whiteness(frame) for frame in frames]
+    return {name: _largest([score[name] for score in scores]) for name in scores[0]}
 
 
 def coherence(one: Tensor, two: Tensor, forward: Tensor) -> float:

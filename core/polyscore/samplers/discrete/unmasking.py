@@ -32,7 +32,7 @@ from polyscore.processes.discrete.rows import draw, draw_rows, log_rows, uniform
 from polyscore.samplers.asked import Asked
 from polyscore.samplers.stepper import Run, StepState
 
-__all__ = ["ByConfidence", "FirstHitting", "Unmasking", "absorbing_only"]
+__all__ = ["ByConfidence", "FirstHitting", "Unmasking", "absorbing_only", "first_cells"]
 
 
 def absorbing_only(name: str, run: Run, x: Any) -> CategoricalProcess:
@@ -63,7 +63,7 @@ def _hidden(process: CategoricalProcess, run: Run, x: Tensor) -> Tensor:
     return ((x == process.mask_token) & process.free(x, run.given)).flatten(1)
 
 
-def _first(keys: Tensor, hidden: Tensor, count: Tensor) -> Tensor:
+def first_cells(keys: Tensor, hidden: Tensor, count: Tensor) -> Tensor:
     """The `count` (B,) hidden cells (B, D) with the smallest keys, bool (B, D)."""
     order = torch.where(hidden, keys, torch.inf).argsort(dim=1, stable=True)
     place = torch.empty_like(order).scatter_(1, order, torch.arange(order.shape[1], device=keys.device).expand_as(order))
@@ -100,7 +100,7 @@ class FirstHitting:
     def step(self, run: Run, state: StepState, i: int) -> StepState:
         process, x, keys = run.process, state.x, state.memory.keys
         hidden = _hidden(process, run, x)
-        chosen = _first(keys, hidden, torch.ones_like(state.memory.masked))
+        chosen = first_cells(keys, hidden, torch.ones_like(state.memory.masked))
         level = torch.where(chosen, -keys, 0.0).sum(1)  # 0, data, for samples that are complete
         t = torch.where(hidden.any(1), process.time_at_mask(level), 0.0)
         asked = Asked(run, x, t, i)
@@ -146,7 +146,7 @@ class Unmasking:
         count = hidden.sum(1) - _left(run, state.memory.masked, i)
         u = uniforms(run.process.law, run.noise, state.x, run.given)
         asked = Asked(run, state.x, run.times[i], i)
-        x = _revealed(run.process, state.x, _first(state.memory.keys, hidden, count), asked, u)
+        x = _revealed(run.process, state.x, first_cells(state.memory.keys, hidden, count), asked, u)
         return StepState(x, run.times[i + 1], asked.made or state.prediction, state.memory)
 
     def done(self, run: Run, state: StepState, i: int) -> bool:
@@ -193,7 +193,7 @@ class ByConfidence:
         sure = rows.gather(1, drawn.unsqueeze(1)).squeeze(1) + self.scale * (1 - (i + 1) / (len(run.times) - 1)) * gumbel
         keys, out = torch.zeros_like(value).flatten(), x.flatten().clone()
         keys[cells], out[cells] = -sure, drawn
-        chosen = _first(keys.view_as(hidden), hidden, count).view_as(x)
+        chosen = first_cells(keys.view_as(hidden), hidden, count).view_as(x)
         return StepState(torch.where(chosen, out.view_as(x), x), run.times[i + 1], asked.made or state.prediction, state.memory)
 
     def done(self, run: Run, state: StepState, i: int) -> bool:

@@ -1,15 +1,8 @@
-r"""Training of consistency models, with a teacher or without.
+"""Training of consistency models of speech, with a saved enhancer as the teacher or without.
 
-Of two neighbours on one trajectory of the probability flow, t and u = max(t - 1/n, 0), the later learns what the earlier says:
+Nishigori et al. 2025, arXiv 2507.11925.
 
-    loss = w(t) |f(x_t, t) - stop f(x_u, u)|^2,
-
-with x_u the exact step of the flow from x_t for a known x0: the teacher's prediction at x_t (distillation) or the
-clean spectrogram itself (training; x_u then has the noise that x_t has). At u = 0 the model is the identity and x_u is that x0:
-the chain is tied to it there.
-
-Sources: Song, Dhariwal, Chen, Sutskever 2023, arXiv 2303.01469; Song, Dhariwal 2023, arXiv 2310.14189 (no average of the
-weights in the target).
+The loss is `polyscore.training.Consistency`, for a `polyscore.audio.consistency.ConsistencyModel`.
 """
 
 from __future__ import annotations
@@ -19,68 +12,19 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from polyscore.audio.pipeline import SpeechEnhancer
-from polyscore.denoisers import Denoiser, Prediction
-from polyscore.errors import ConfigError
-from polyscore.noise import NoiseLike
-from polyscore.state import NONE, Given, State, Time
-from polyscore.training.objectives import X0Loss
+from polyscore.training import consistency
 
 __all__ = ["Consistency"]
 
 
 @dataclass(frozen=True)
-class Consistency(X0Loss):
-    """The loss of every entry (module docstring), for a `polyscore.audio.consistency.ConsistencyModel`.
+class Consistency(consistency.Consistency):
+    """`polyscore.training.Consistency` whose teacher is a saved enhancer with the student's process and inputs."""
 
-    Args:
-        steps: n, neighbours from t = 1 to t = 0.
-        teacher: a saved enhancer with the student's process, end point and conditioning; None for training without one.
-
-    Raises:
-        ConfigError: steps below 1, or a teacher of another process.
-    """
-
-    steps: int = 18
-    teacher: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ConfigError(f"Consistency: steps is {self.steps}; expected at least 1")
-
-    def __call__(self, denoiser: Denoiser, process: Any, x0: State, *, t: Time, given: Given = NONE, noise: NoiseLike = 0) -> Any:
-        """The loss of every entry of spectrograms x0 (B, 1, F, T) at times (B,)."""
-        assert isinstance(x0, Tensor)
-        assert isinstance(t, Tensor)
-        x, eps = process.perturb(x0, t, given=given, noise=noise)
-        found = denoiser(x, t, given).x0
-        with torch.no_grad():
-            known = x0 if self.teacher is None else self._teacher(process, x.device)(x, t, given).x0
-            u = (t - 1 / self.steps).clamp(min=0)
-            # From a time without noise, a bridge's end, the step brings in noise of its own: that of the state, which had none.
-            earlier = process.transition(x, Prediction(known), t, u, eta=0.0, given=given, noise=_Same(eps))
-            wanted = denoiser(earlier, u, given).x0
-        return self.entries(process, wanted, found, t)
-
-    def _teacher(self, process: Any, device: torch.device) -> Any:
-        assert self.teacher is not None
-        model = _load(self.teacher, device)
-        theirs = getattr(model, "process", None)
-        if theirs != process:
-            raise ConfigError(f"Consistency: teacher {self.teacher} has the process {theirs}; expected the student's, {process}")
-        return model
-
-
-@dataclass(frozen=True)
-class _Same:
-    """The noise there is."""
-
-    eps: Tensor
-
-    def __call__(self, like: Tensor, t: object = None, u: object = None) -> Tensor:
-        return self.eps
+    def teach(self, teacher: str, device: torch.device) -> Any:
+        return _load(teacher, device)
 
 
 @lru_cache(maxsize=2)

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from polyscore.errors import InputError
 from polyscore.images.networks.embedding import TimeAndClass
+from polyscore.networks import zeroed
 from polyscore.state import NONE, Given
 
 __all__ = ["DiT"]
@@ -27,7 +28,7 @@ class _Block(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, expansion * width), nn.GELU("tanh"), nn.Linear(expansion * width, width))
-        self.condition = _zero(nn.Linear(width, 6 * width))
+        self.condition = zeroed(nn.Linear(width, 6 * width))
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         s1, b1, g1, s2, b2, g2 = self.condition(embedding)[:, None].chunk(6, -1)
@@ -37,12 +38,6 @@ class _Block(nn.Module):
         h = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, tokens, width)
         x = torch.addcmul(x, g1, self.out(h))
         return torch.addcmul(x, g2, self.mlp(torch.addcmul(b2, self.norm2(x), 1 + s2)))
-
-
-def _zero(layer: nn.Linear) -> nn.Linear:
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
 
 
 def _positions(height: int, breadth: int, width: int, like: Tensor) -> Tensor:
@@ -90,8 +85,8 @@ class DiT(nn.Module):
         self.first = nn.Linear(channels * patch**2, width)
         self.blocks = nn.ModuleList(_Block(width, heads, expansion) for _ in range(depth))
         self.last_norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.last_condition = _zero(nn.Linear(width, 2 * width))
-        self.last = _zero(nn.Linear(width, channels * patch**2))
+        self.last_condition = zeroed(nn.Linear(width, 2 * width))
+        self.last = zeroed(nn.Linear(width, channels * patch**2))
 
     def forward(self, x: Tensor, time: Tensor, given: Given = NONE) -> Tensor:
         p = self.patch

@@ -9,7 +9,6 @@ constant 0.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,26 +16,10 @@ from torch.nn import functional as F
 
 from polyscore.errors import InputError
 from polyscore.images.networks.embedding import TimeAndClass
+from polyscore.networks import ResidualBlock, zeroed
 from polyscore.state import NONE, Given
 
 __all__ = ["UNet"]
-
-
-class _Block(nn.Module):
-    def __init__(self, inputs: int, outputs: int, embedding: int) -> None:
-        super().__init__()
-        self.norm1 = nn.GroupNorm(8, inputs)
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.condition = nn.Linear(embedding, 2 * outputs)
-        self.norm2 = nn.GroupNorm(8, outputs)
-        self.conv2 = _zero(nn.Conv2d(outputs, outputs, 3, padding=1))
-        self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
-
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        h = self.conv1(F.silu(self.norm1(x)))
-        scale, shift = self.condition(embedding)[:, :, None, None].chunk(2, 1)
-        h = self.conv2(F.silu(torch.addcmul(shift, self.norm2(h), 1 + scale)))
-        return self.skip(x) + h  # type: ignore[no-any-return]
 
 
 class _Attention(nn.Module):
@@ -45,19 +28,13 @@ class _Attention(nn.Module):
         self.heads = heads
         self.norm = nn.GroupNorm(8, width)
         self.qkv = nn.Conv2d(width, 3 * width, 1)
-        self.out = _zero(nn.Conv2d(width, width, 1))
+        self.out = zeroed(nn.Conv2d(width, width, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         batch, width, height, breadth = x.shape
         qkv = self.qkv(self.norm(x)).view(batch, 3, self.heads, width // self.heads, height * breadth).transpose(-1, -2)
         h = F.scaled_dot_product_attention(qkv[:, 0], qkv[:, 1], qkv[:, 2])
         return x + self.out(h.transpose(-1, -2).reshape(batch, width, height, breadth))  # type: ignore[no-any-return]
-
-
-def _zero(layer: Any) -> Any:
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-    return layer
 
 
 class UNet(nn.Module):
@@ -101,20 +78,20 @@ class UNet(nn.Module):
                 self.down.append(nn.Conv2d(now, now, 3, stride=2, padding=1))
                 stack.append(now)
             for _ in range(blocks):
-                self.down.append(_Block(now, level_width, size))
+                self.down.append(ResidualBlock(now, level_width, size))
                 now = level_width
                 stack.append(now)
-        self.middle1 = _Block(now, now, size)
+        self.middle1 = ResidualBlock(now, now, size)
         self.attention = _Attention(now, heads) if heads else nn.Identity()
-        self.middle2 = _Block(now, now, size)
+        self.middle2 = ResidualBlock(now, now, size)
         for level, level_width in reversed(list(enumerate(widths))):
             for _ in range(blocks + 1):
-                self.up.append(_Block(now + stack.pop(), level_width, size))
+                self.up.append(ResidualBlock(now + stack.pop(), level_width, size))
                 now = level_width
             if level:
                 self.up.append(nn.Conv2d(now, now, 3, padding=1))
         self.last_norm = nn.GroupNorm(8, now)
-        self.last = _zero(nn.Conv2d(now, channels, 3, padding=1))
+        self.last = zeroed(nn.Conv2d(now, channels, 3, padding=1))
 
     def forward(self, x: Tensor, time: Tensor, given: Given = NONE) -> Tensor:
         least = 2 ** (len(self.multipliers) - 1)
@@ -124,11 +101,11 @@ class UNet(nn.Module):
         h = self.first(x)
         stack = [h]
         for layer in self.down:
-            h = layer(h, embedding) if isinstance(layer, _Block) else layer(h)
+            h = layer(h, embedding) if isinstance(layer, ResidualBlock) else layer(h)
             stack.append(h)
         h = self.middle2(self.attention(self.middle1(h, embedding)), embedding)
         for layer in self.up:
-            h = layer(torch.cat([h, stack.pop()], 1), embedding) if isinstance(layer, _Block) else layer(_double(h))
+            h = layer(torch.cat([h, stack.pop()], 1), embedding) if isinstance(layer, ResidualBlock) else layer(_double(h))
         return self.last(F.silu(self.last_norm(h)))  # type: ignore[no-any-return]
 
 

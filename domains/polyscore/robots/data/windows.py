@@ -3,12 +3,17 @@ r"""Windows of play: W frames of an episode and a goal from its future.
 A window holds frames start .. start + W - 1 of one episode. Its goal is `goals` successive observations of the same episode, the
 first of them drawn evenly from those behind the window (hindsight; Lynch et al. 2019, arXiv:1903.01973), or, with probability
 `final`, the last ones. Windows begin at every frame that leaves room for a goal.
+
+With `pad` = (p, q) they also begin up to p frames before an episode and end up to q later than that; frames that are not there
+are the first or the last one. A policy of chunks needs it: else no chunk is ever drawn from the last observations of an episode
+(Chi et al. 2023, arXiv:2303.04137).
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,19 +34,32 @@ class Windows(Dataset[dict[str, Any]]):
     An index beyond the number of windows n is window index mod n with another draw of its goal.
 
     Raises:
-        InputError: no episode is long enough.
+        InputError: no episode is long enough, or more padding than a window has frames to spare.
     """
 
-    def __init__(self, data: Demonstrations, window: int, goals: int = 1, *, final: float = 0.0, seed: int = 0) -> None:
-        starts, lasts = list[int](), list[int]()
-        for begin, end in zip(data.offsets[:-1].tolist(), data.offsets[1:].tolist(), strict=True):
-            count = end - begin - window - max(goals, 1) + 1
-            starts += range(begin, begin + count)
-            lasts += [end - goals] * max(count, 0)
+    def __init__(
+        self,
+        data: Demonstrations,
+        window: int,
+        goals: int = 1,
+        *,
+        final: float = 0.0,
+        pad: tuple[int, int] = (0, 0),
+        seed: int = 0,
+    ) -> None:
+        before, after = pad
+        if not (0 <= before < window and 0 <= after < window):
+            raise InputError(f"windows: pad {tuple(pad)}, expected two numbers from 0 to {window - 1} for windows of {window}")
+        starts, episodes = list[int](), list[int]()
+        for episode, (begin, end) in enumerate(pairwise(data.offsets.tolist())):
+            found = range(begin - before, end - window - max(goals, 1) + after + 1)
+            if end - begin >= max(goals, 1):
+                starts += found
+                episodes += [episode] * len(found)
         if not starts:
             raise InputError(f"windows: the longest episode has {int(data.lengths.max())} frames, {window} + {goals} are needed")
         self.data, self.window, self.goals, self.final, self.seed = data, window, goals, final, seed
-        self.starts, self.lasts = torch.tensor(starts), torch.tensor(lasts)
+        self.starts, self.episodes = torch.tensor(starts), torch.tensor(episodes)
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -54,10 +72,13 @@ class Windows(Dataset[dict[str, Any]]):
         """A whole batch by one indexing."""
         drawn = torch.as_tensor(indices)
         rows = drawn % len(self.starts)
+        begin, end = self.data.offsets[self.episodes[rows]], self.data.offsets[self.episodes[rows] + 1]
         frames = self.starts[rows, None] + torch.arange(self.window)
+        frames = torch.minimum(torch.maximum(frames, begin[:, None]), end[:, None] - 1)
         cond = {"observation": self.data.observations[frames]}
         if self.goals:
-            first, last = frames[:, -1] + 1, self.lasts[rows]
+            last = end - self.goals
+            first = torch.minimum(frames[:, -1] + 1, last)
             where, whether = _uniforms(drawn, self.seed), _uniforms(drawn, self.seed + 1)
             start = first + ((last - first + 1) * where).long()
             start = torch.where(whether < self.final, last, start)
@@ -106,6 +127,7 @@ class PlayData(LightningDataModule):
         steps_per_epoch: batches of an epoch.
         final: share of goals that are the last frames.
         share: of the episodes, for training; the rest validates.
+        pad: frames by which windows may begin before an episode, and end later than they could without it.
         keys: names of what makes an observation, in a format that has names.
         seed: of the split, the order and the goals.
 
@@ -123,6 +145,7 @@ class PlayData(LightningDataModule):
         steps_per_epoch: int = 500,
         final: float = 0.0,
         share: float = 0.95,
+        pad: tuple[int, int] = (0, 0),
         keys: Sequence[str] | None = None,
         seed: int = 0,
     ) -> None:
@@ -134,7 +157,7 @@ class PlayData(LightningDataModule):
             )
         self.path, self.window, self.goals, self.batch_size = path, window, goals, batch_size
         self.steps_per_epoch, self.final, self.share, self.seed = steps_per_epoch, final, share, seed
-        self.keys = keys
+        self.pad, self.keys = pad, keys
         self._parts: tuple[Demonstrations, Demonstrations] | None = None
 
     @property
@@ -147,12 +170,12 @@ class PlayData(LightningDataModule):
         return self._parts
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
-        data = Windows(self.parts[0], self.window, self.goals, final=self.final, seed=self.seed)
+        data = Windows(self.parts[0], self.window, self.goals, final=self.final, pad=self.pad, seed=self.seed)
         order = Order(len(data), self.batch_size * self.steps_per_epoch, seed=self.seed)
         return DataLoader(data, self.batch_size, sampler=order, collate_fn=_as_it_is)
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
-        data = Windows(self.parts[1], self.window, self.goals, final=self.final, seed=self.seed)
+        data = Windows(self.parts[1], self.window, self.goals, final=self.final, pad=self.pad, seed=self.seed)
         order = Order(len(data), min(len(data), 4 * self.batch_size), seed=self.seed)
         return DataLoader(data, self.batch_size, sampler=order, collate_fn=_as_it_is)
 

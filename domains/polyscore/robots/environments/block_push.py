@@ -1,7 +1,8 @@
 """The original block push in PyBullet, from a checkout of BESO or IBC, with the interface of `PushBlocks`.
 
 The original is no package: its folder `envs` must be importable (BESO's `beso` folder on PYTHONPATH). Its observations are
-mappings; they become the 16 numbers of `PushBlocks` in the same order.
+mappings; they become the 16 numbers of `PushBlocks` in the same order, and `info["completed"]` are the pairs 2 block + target in
+the order in which they were reached.
 
 Source: Florence et al. 2021, arXiv:2109.00137; Shafiullah et al. 2022, arXiv:2206.11251.
 """
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyscore.errors import InputError, MissingExtraError
+from polyscore.robots.environments.pairs import PairsReached
 
 try:
     import gymnasium
@@ -51,6 +53,7 @@ class BlockPush(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
                 raise MissingExtraError(f"BlockPush needs {error.name or name}: {wanted}") from error
         self.render_mode, self.module = render_mode, module
         self.original: Any = found.BlockPushMultimodal()
+        self._pairs = PairsReached()
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (16,), np.float32)
         self.action_space = gymnasium.spaces.Box(-0.1, 0.1, (2,), np.float32)
 
@@ -61,6 +64,7 @@ class BlockPush(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         super().reset(seed=seed)
         if seed is not None:
             self.original.seed(seed)
+        self._pairs = PairsReached()
         return self._flat(self.original.reset()), {"completed": ()}
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
@@ -69,7 +73,9 @@ class BlockPush(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         if delta.shape != (2,) or not np.isfinite(delta).all():
             raise InputError(f"BlockPush: action {action}, expected 2 finite numbers")
         seen, reward, finished, info = self.original.step(delta)
-        return self._flat(seen), float(reward), bool(finished), False, dict(info)
+        flat = self._flat(seen)
+        self._pairs.see(flat)
+        return flat, float(reward), bool(finished), False, {**info, "completed": tuple(self._pairs.completed)}
 
     def render(self) -> Any:
         """The picture of the original."""

@@ -92,6 +92,14 @@ class Kitchen(gymnasium.Wrapper[Any, Any, Any, Any]):
         self.completed += [task for task in info.get("step_task_completions", ()) if task not in self.completed]
         return state_of(seen), float(reward), bool(finished), bool(late), {"completed": tuple(self.completed)}
 
+    def goal_of(self, observation: NDArray[np.float32], tasks: Sequence[str]) -> NDArray[np.float32]:
+        """The observation with the joints of `tasks` where they are when the tasks are done."""
+        known = importlib.import_module("gymnasium_robotics.envs.franka_kitchen.kitchen_env")
+        goal = observation.copy()
+        for task in tasks:
+            goal[known.OBS_ELEMENT_INDICES[task]] = known.OBS_ELEMENT_GOALS[task]
+        return goal
+
 
 def state_of(observation: Any) -> NDArray[np.float32]:
     """The 30 numbers of play-to-policy from an observation of `FrankaKitchen-v1`."""

@@ -8,6 +8,7 @@ Source: Yu et al. 2020, "Meta-World", arXiv:1910.10897; McLean et al. 2025, arXi
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -54,10 +55,17 @@ class MetaWorld(gymnasium.Wrapper[Any, Any, Any, Any]):
         super().__init__(made)
         self.task = task
 
+    def expert(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+        """The script that comes with Meta-World: observation to action."""
+        script = importlib.import_module("metaworld.policies").ENV_POLICY_MAP[self.task]()
+        return lambda seen: np.clip(script.get_action(np.asarray(seen, np.float64)), -1, 1).astype(np.float32)
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begin an episode."""
+        """Begin an episode; a seed names the places of things."""
+        if seed is not None:  # the original draws them before it seeds itself
+            self.env.unwrapped.np_random = np.random.default_rng(seed)
         seen, _ = self.env.reset(seed=seed, options=options)
         return np.asarray(seen, dtype=np.float32), {"completed": ()}
 

@@ -18,7 +18,6 @@ Source: Florence et al. 2021, "Implicit Behavioral Cloning", arXiv:2109.00137 (t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from polyscore.errors import InputError, MissingExtraError
 from polyscore.robots.environments.offscreen import OffScreen
+from polyscore.robots.environments.pairs import PairsReached
 
 try:
     import gymnasium
@@ -33,14 +33,13 @@ try:
 except ImportError as error:
     raise MissingExtraError(f"PushBlocks needs {error.name}: pip install 'polyscore[robots]'") from error
 
-__all__ = ["ACTION_LIMIT", "ORIGIN", "REACH", "WORKSPACE", "PushBlocks", "expected_result"]
+__all__ = ["ACTION_LIMIT", "ORIGIN", "WORKSPACE", "PushBlocks"]
 
 Array = NDArray[np.float64]
 
 WORKSPACE = np.array([[0.15, -0.5], [0.7, 0.5]])
 ORIGIN = np.array([0.3, -0.4])
 ACTION_LIMIT = 0.1
-REACH = 0.05
 _SUBSTEPS = 20
 _APART = (0.1, 0.12)  # least distance between the blocks and between the targets at the start
 
@@ -85,11 +84,6 @@ def _model() -> Any:
     return mujoco.MjModel.from_xml_string(_SCENE.format(blocks=blocks))
 
 
-def expected_result(completed: Sequence[int], expected: Sequence[int]) -> float:
-    """The share of the expected pairs that were completed: |completed and expected| / |expected|."""
-    return len(set(completed) & set(expected)) / len(set(expected))
-
-
 class PushBlocks(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     """The environment of the module docstring.
 
@@ -111,7 +105,7 @@ class PushBlocks(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.action_space = gymnasium.spaces.Box(-ACTION_LIMIT, ACTION_LIMIT, (2,), np.float32)
         self.model = _model()
         self.data = mujoco.MjData(self.model)
-        self.completed: list[int] = []
+        self._pairs = PairsReached()
         self._targets = np.zeros((2, 3))
         self._aim = ORIGIN.copy()
         self._screen = OffScreen(self.model, size, advice="set MUJOCO_GL=egl, or take render_mode='painted'")
@@ -130,7 +124,7 @@ class PushBlocks(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         if o.shape != (16,) or not np.isfinite(o).all():
             raise InputError(f"PushBlocks: an observation of shape {o.shape}, expected 16 finite numbers")
         self._targets = o[10:].reshape(2, 3).copy()
-        self._aim, self.completed = o[8:10].copy(), []
+        self._aim, self._pairs = o[8:10].copy(), PairsReached()
         for i in range(2):
             self.data.qpos[4 * i : 4 * i + 4] = o[3 * i], o[3 * i + 1], 0.0, o[3 * i + 2]
             self.data.mocap_pos[i] = [*self._targets[i, :2], 0.0005]
@@ -149,15 +143,17 @@ class PushBlocks(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.data.ctrl[:] = self._aim
         mujoco.mj_step(self.model, self.data, _SUBSTEPS)
         observation = self._observe()
-        reward, finished = self._judge(observation)
-        return observation, reward, finished, False, {"completed": tuple(self.completed)}
+        before = len(self._pairs.completed)
+        finished = self._pairs.see(observation)
+        reward = 0.49 * (before == 0 < len(self._pairs.completed)) + 0.51 * finished
+        return observation, reward, finished, False, {"completed": tuple(self._pairs.completed)}
 
     def render(self) -> Any:
         """The scene from above, (size, size, 3) bytes."""
         if self.render_mode == "painted":
-            from polyscore.robots.environments.painting import paint
+            from polyscore.robots.environments.painting import blocks
 
-            return paint(self._observe(), size=self.size)
+            return blocks(self._observe(), size=self.size)
         return self._screen.draw(self.data)
 
     def close(self) -> None:
@@ -168,18 +164,6 @@ class PushBlocks(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         blocks = np.stack([q[[0, 1, 3]], q[[4, 5, 7]]])
         blocks[:, 2] = (blocks[:, 2] + np.pi) % (2 * np.pi) - np.pi
         return np.concatenate([blocks.ravel(), q[8:10], self._aim, self._targets.ravel()]).astype(np.float32)
-
-    def _judge(self, o: NDArray[np.float32]) -> tuple[float, bool]:
-        gaps = np.linalg.norm(o[[0, 1, 3, 4]].reshape(2, 1, 2) - o[[10, 11, 13, 14]].reshape(1, 2, 2), axis=-1)
-        inside = gaps < REACH
-        reward = 0.0
-        for block, target in np.argwhere(inside):
-            pair = int(2 * block + target)
-            if pair not in self.completed:
-                reward += 0.49 * (not self.completed)
-                self.completed.append(pair)
-        done = bool((inside[0, 0] and inside[1, 1]) or (inside[0, 1] and inside[1, 0]))
-        return reward + 0.51 * done, done
 
     def _draw(self) -> Array:
         random = self.np_random

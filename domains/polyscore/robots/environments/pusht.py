@@ -6,7 +6,8 @@ bar's outer edge). An action (2,) is the point the pusher is sent to, in [0, 0.5
 
     coverage = area(T and its place) / area(T)
 
-a step is rewarded min(coverage / 0.95, 1), and 0.95 ends the episode. `info["coverage"]` tells it.
+a step is rewarded min(coverage / 0.95, 1), and 0.95 ends the episode. `info["coverage"]` tells it, `info["completed"]` is
+("in place",) at the end and () before.
 
 Source: Chi et al. 2023, "Diffusion Policy", arXiv:2303.04137; Florence et al. 2021, arXiv:2109.00137.
 """
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from polyscore.errors import InputError, MissingExtraError
 from polyscore.robots.environments.offscreen import OffScreen
+from polyscore.robots.environments.tee import PARTS, SIDE, coverage, placed
 
 try:
     import gymnasium
@@ -27,19 +29,12 @@ try:
 except ImportError as error:
     raise MissingExtraError(f"PushT needs {error.name}: pip install 'polyscore[robots]'") from error
 
-__all__ = ["GOAL", "SIDE", "PushT", "coverage"]
+__all__ = ["PushT"]
 
 Array = NDArray[np.float64]
 
-SIDE = 0.512
-GOAL = np.array([0.256, 0.256, np.pi / 4])
 _ENOUGH = 0.95
 _SUBSTEPS = 20
-# Corners of bar and stem, counter-clockwise
-_PARTS = tuple(
-    np.array([[-x, low], [x, low], [x, high], [-x, high]]) for x, low, high in ((0.06, 0.0, 0.03), (0.015, 0.03, 0.12))
-)
-_AREA = 0.12 * 0.03 + 0.03 * 0.09
 
 _SCENE = """
 <mujoco model="push-t">
@@ -73,60 +68,28 @@ _SCENE = """
 """
 
 
-def coverage(pose: Any, goal: Any = GOAL) -> float:
-    """Share of a T at `pose` (x, y, yaw) that lies on a T at `goal`."""
-    ours, theirs = ([_placed(part, place) for part in _PARTS] for place in (pose, goal))
-    return sum(_overlap(a, b) for a in ours for b in theirs) / _AREA
-
-
-def _placed(part: Array, pose: Any) -> Array:
-    c, s = np.cos(pose[2]), np.sin(pose[2])
-    turned: Array = part @ np.array([[c, s], [-s, c]])
-    return turned + np.asarray(pose[:2], dtype=np.float64)
-
-
-def _overlap(subject: Array, window: Array) -> float:
-    """Area of the intersection of two convex polygons, counter-clockwise (Sutherland and Hodgman 1974)."""
-    points = list(subject)
-    for start, end in zip(window, np.roll(window, -1, axis=0), strict=True):
-        way = end - start
-        sides = [float(way[0] * (p - start)[1] - way[1] * (p - start)[0]) for p in points]
-        kept = []
-        for i, (point, side) in enumerate(zip(points, sides, strict=True)):
-            before, last = points[i - 1], sides[i - 1]
-            if (side >= 0) != (last >= 0):
-                kept.append(before + (point - before) * (last / (last - side)))
-            if side >= 0:
-                kept.append(point)
-        points = kept
-        if not points:
-            return 0.0
-    x, y = np.array(points).T
-    return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
-
-
 class PushT(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     """The environment of the module docstring.
 
     Args:
-        render_mode: "rgb_array" draws the scene in MuJoCo off-screen.
+        render_mode: "rgb_array" draws the scene in MuJoCo off-screen, "painted" draws it flat from above, without a GL library.
         size: of the picture, in pixels.
 
     Raises:
         InputError: an unknown render mode.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 - Gymnasium's convention
+    metadata = {"render_modes": ["rgb_array", "painted"], "render_fps": 10}  # noqa: RUF012 - Gymnasium's convention
 
     def __init__(self, render_mode: str | None = None, *, size: int = 240) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
-            raise InputError(f"PushT: render_mode {render_mode!r}, expected None or 'rgb_array'")
+            raise InputError(f"PushT: render_mode {render_mode!r}, expected None, 'rgb_array' or 'painted'")
         self.render_mode, self.size = render_mode, size
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (5,), np.float32)
         self.action_space = gymnasium.spaces.Box(0, SIDE, (2,), np.float32)
         self.model = mujoco.MjModel.from_xml_string(_SCENE)
         self.data = mujoco.MjData(self.model)
-        self._screen = OffScreen(self.model, size, advice="set MUJOCO_GL=egl")
+        self._screen = OffScreen(self.model, size, advice="set MUJOCO_GL=egl, or take render_mode='painted'")
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -145,7 +108,7 @@ class PushT(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.data.ctrl[:] = o[:2]
         mujoco.mj_forward(self.model, self.data)
         seen = self._observe()
-        return seen, {"coverage": coverage(seen[2:])}
+        return seen, {"coverage": coverage(seen[2:]), "completed": ()}
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """A tenth of a second."""
@@ -156,10 +119,16 @@ class PushT(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         mujoco.mj_step(self.model, self.data, _SUBSTEPS)
         seen = self._observe()
         share = coverage(seen[2:])
-        return seen, min(share / _ENOUGH, 1.0), share > _ENOUGH, False, {"coverage": share}
+        done = share > _ENOUGH
+        told = {"coverage": share, "completed": ("in place",) if done else ()}
+        return seen, min(share / _ENOUGH, 1.0), done, False, told
 
     def render(self) -> Any:
         """The scene from above, (size, size, 3) bytes."""
+        if self.render_mode == "painted":
+            from polyscore.robots.environments.painting import tee
+
+            return tee(self._observe(), size=self.size)
         return self._screen.draw(self.data)
 
     def close(self) -> None:
@@ -174,5 +143,5 @@ class PushT(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         pose = np.array([random.uniform(0.15, 0.36), random.uniform(0.15, 0.36), random.uniform(-np.pi, np.pi)])
         while True:
             pusher = random.uniform(0.05, SIDE - 0.05, 2)
-            if all(np.linalg.norm(pusher - point) > 0.08 for part in _PARTS for point in _placed(part, pose)):
+            if all(np.linalg.norm(pusher - point) > 0.08 for part in PARTS for point in placed(part, pose)):
                 return np.concatenate([pusher, pose])

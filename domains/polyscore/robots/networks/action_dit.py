@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from polyscore.errors import InputError
+from polyscore.networks import zeroed
 from polyscore.robots.networks.context import Waves, context
 from polyscore.state import Given
 
@@ -28,19 +29,13 @@ class _Block(nn.Module):
         self.norm1, self.norm2 = (nn.LayerNorm(width, elementwise_affine=False) for _ in range(2))
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
-        self.condition = _zero(nn.Linear(width, 6 * width))
+        self.condition = zeroed(nn.Linear(width, 6 * width))
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         s1, b1, g1, s2, b2, g2 = self.condition(F.silu(c))[:, None].chunk(6, -1)
         q, k, v = self.qkv(torch.addcmul(b1, self.norm1(x), 1 + s1)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         x = torch.addcmul(x, g1, self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)))
         return torch.addcmul(x, g2, self.mlp(torch.addcmul(b2, self.norm2(x), 1 + s2)))
-
-
-def _zero(layer: nn.Linear) -> nn.Linear:
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
 
 
 class ActionDiT(nn.Module):
@@ -88,8 +83,8 @@ class ActionDiT(nn.Module):
         nn.init.normal_(self.places, std=0.02)
         self.blocks = nn.ModuleList(_Block(width, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.condition = _zero(nn.Linear(width, 2 * width))
-        self.outputs = _zero(nn.Linear(width, action))
+        self.condition = zeroed(nn.Linear(width, 2 * width))
+        self.outputs = zeroed(nn.Linear(width, action))
 
     def forward(self, x: Tensor, time: Tensor, given: Given) -> Tensor:
         """F (B, t, A)."""

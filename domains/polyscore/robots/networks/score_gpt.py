@@ -127,6 +127,10 @@ class ScoreGPT(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor, given: Given) -> Tensor:
         """F (B, t, A) from scaled noised actions x (B, t, A), c_noise (B,) and what is given."""
+        return self.head(self.blocks(self.tokens(x, time, given))[:, 2 + self.goals :: 2])
+
+    def tokens(self, x: Tensor, time: Tensor, given: Given) -> Tensor:
+        """What the first block reads, (B, 1 + G + 2 t, C)."""
         states, goals = self._conditions(x, given.cond)
         steps, g = x.shape[1], self.goals
         places = self.pos_emb[:, g : g + steps]
@@ -135,8 +139,11 @@ class ScoreGPT(nn.Module):
         tokens = [level, self.drop(pairs)]
         if goals is not None:
             tokens.insert(1, self.drop(self.tok_emb(goals) + self.pos_emb[:, :g]))
-        out = self.blocks(torch.cat(tokens, 1))[:, 1 + g :][:, 1::2]
-        return self.action_pred(self.ln_f(out))  # type: ignore[no-any-return]
+        return torch.cat(tokens, 1)
+
+    def head(self, tokens: Tensor) -> Tensor:
+        """F (B, t, A) from what the last block says at the tokens of actions, (B, t, C)."""
+        return self.action_pred(self.ln_f(tokens))  # type: ignore[no-any-return]
 
     def _conditions(self, x: Tensor, cond: Any) -> tuple[Tensor, Tensor | None]:
         """States and goals of the shapes this network was made for."""

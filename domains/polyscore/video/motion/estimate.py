@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from polyscore.errors import InputError, MissingExtraError
 from polyscore.noise import Flow
-from polyscore.video.motion.frames import grid, sample
+from polyscore.video.motion.frames import along, grid, sample, stays
 
 __all__ = ["METHODS", "estimate", "lucas_kanade", "unmatched"]
 
@@ -48,11 +48,9 @@ def estimate(clip: Tensor, method: str = "auto") -> Flow:
 
 def unmatched(flow: Tensor, back: Tensor) -> Tensor:
     """Pixels (T, H, W) of `flow` (T, 2, H, W) that `back` does not lead home again, but for those that leave the frame."""
-    place = grid((flow.shape[2], flow.shape[3])).to(flow) + flow
-    returned = sample(back, place)
+    returned = along(back, flow)
     misses = (flow + returned).square().sum(1) > 0.01 * (flow.square().sum(1) + returned.square().sum(1)) + 0.5
-    limit = flow.new_tensor([flow.shape[3] - 1, flow.shape[2] - 1])[:, None, None]
-    return misses & ((place >= 0) & (place <= limit)).all(1)
+    return misses & stays(flow)
 
 
 def lucas_kanade(first: Tensor, second: Tensor, *, levels: int = 4, rounds: int = 6, window: int = 9) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["grid", "nearest", "sample"]
+__all__ = ["along", "grid", "nearest", "sample", "stays"]
 
 
 def grid(size: tuple[int, int]) -> Tensor:
@@ -26,3 +26,15 @@ def nearest(place: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     x, y = (place + 0.5).floor()
     inside = (x >= 0) & (x < size[1]) & (y >= 0) & (y < size[0])
     return (y.clamp(0, size[0] - 1) * size[1] + x.clamp(0, size[1] - 1)).long(), inside
+
+
+def along(film: Tensor, flow: Tensor) -> Tensor:
+    """`film` (T, C, H, W) at p + flow(p), (T, 2, H, W): the next frames brought back, if `flow` leads to them."""
+    return sample(film, grid((flow.shape[2], flow.shape[3])).to(flow) + flow)
+
+
+def stays(flow: Tensor) -> Tensor:
+    """(T, H, W): whether p + flow(p) lies within the frame."""
+    place = grid((flow.shape[2], flow.shape[3])).to(flow) + flow
+    limit = flow.new_tensor([flow.shape[3] - 1, flow.shape[2] - 1])[:, None, None]
+    return ((place >= 0) & (place <= limit)).all(1)

@@ -73,6 +73,12 @@ class Layer:
         shift = torch.stack([mixed(one.x, two.x), mixed(one.y, two.y)])
         return torch.cat([turn, (centre + shift - turn @ centre)[:, None]], 1)
 
+    def path(self, frames: int) -> Tensor:
+        """Where the centre (x, y) of the region stands in each of `frames` frames, (T, 2)."""
+        rows, columns = self.mask.nonzero().double().mean(0)
+        maps = torch.stack([self.place(t / (frames - 1)) for t in range(frames)])
+        return (maps[:, :, :2] @ torch.stack([columns, rows]) + maps[:, :, 2]).float()
+
 
 def polygon(points: Sequence[Sequence[float]], size: tuple[int, int]) -> Tensor:
     """The pixels (H, W) whose centres lie inside a polygon of (x, y) corners (even-odd rule).

@@ -1,0 +1,145 @@
+"""Coloured clouds in two stages, and the training of clouds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from polyscore.cli.main import main
+from polyscore.errors import ConfigError, InputError
+from polyscore.hub import save
+from polyscore.processes import Cosine
+from polyscore.samplers import DDIM
+from polyscore.shapes import ColouredPoints, PointEncoder, PointGenerator, PointSetNetwork, PointwiseNet
+from polyscore.shapes.data.cloud_files import read_cloud
+from polyscore.shapes.data.clouds_data import CloudsData
+from polyscore.shapes.points_training import ColouredPointsTraining, PointTraining
+from polyscore.training import Uniform
+
+
+def small() -> ColouredPoints:
+    torch.manual_seed(0)
+    network = PointSetNetwork((12, 8), 16, heads=2, blocks=2, latents=6)
+    nn.init.normal_(network.out.weight, std=0.2)  # it starts at zero
+    return ColouredPoints(network, Cosine(alpha_min=0.05)).eval()
+
+
+LABELS = torch.tensor([[0, 3], [5, 1]])
+
+
+class Gaussian(nn.Module):
+    """Exact v of places N(m, 1) (m by the first label, 1/2 of it) and of colours that are tanh of the place."""
+
+    labels = (12, 8)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unit = nn.Parameter(torch.ones((), dtype=torch.float64))
+
+    def forward(self, xyz: Tensor, rgb: Tensor, t_xyz: Tensor, t_rgb: Tensor, labels: Tensor) -> Tensor:
+        process = Cosine(alpha_min=0.05)
+
+        def v(x: Tensor, t: Tensor, x0: Tensor) -> Tensor:
+            a, _, s = (c.view(-1, 1, 1) for c in process.coefs(t))
+            return a * (x - a * x0) / s.clamp(min=1e-9) - s * x0
+
+        a, _, s = (c.view(-1, 1, 1) for c in process.coefs(t_xyz))
+        mean = labels[:, :1, None].double() / 2
+        return torch.cat([v(xyz, t_xyz, mean + a * (xyz - a * mean)), v(rgb, t_rgb, xyz.tanh())], -1)
+
+
+def test_stages_draw_the_shape_and_then_its_colours() -> None:
+    model = ColouredPoints(Gaussian(), Cosine(alpha_min=0.05), scale=0.5)  # type: ignore[arg-type]
+    cloud = model.sample(LABELS, 4000, steps=60, guidance=1.0, seed=1)
+    torch.testing.assert_close(cloud.xyz.mean((1, 2)), torch.tensor([0.0, 1.25]).double(), atol=0.02, rtol=0)
+    torch.testing.assert_close(cloud.xyz.flatten(1).std(1), torch.full((2,), 0.5).double(), atol=0.04, rtol=0)
+    torch.testing.assert_close(cloud.rgb, ((cloud.xyz / 0.5).tanh() + 1) / 2, atol=1e-6, rtol=0)
+    again = model.paint(cloud.xyz, LABELS, steps=10, guidance=1.0)
+    torch.testing.assert_close(again, cloud.rgb, atol=1e-5, rtol=0)
+
+
+def test_guidance_pushes_away_from_what_is_not_said() -> None:
+    model = ColouredPoints(Gaussian(), Cosine(alpha_min=0.05), scale=1.0)  # type: ignore[arg-type]
+    plain, guided = (model.sample(LABELS[1:], 500, steps=20, guidance=g, sampler=DDIM(0.0)).xyz.mean() for g in (1.0, 2.0))
+    # the mean of "not said" (label 12) is 6: 2.5 + (2 - 1)(2.5 - 6)
+    assert float(plain) == pytest.approx(2.5, abs=0.2) and float(guided) == pytest.approx(-1.0, abs=0.6)
+
+
+def test_a_cloud_is_of_its_seed_and_its_points_are_a_set() -> None:
+    model = small()
+    both, one = model.sample(LABELS, 20, steps=3, seed=5), model.sample(LABELS[1:], 20, steps=3, seed=6)
+    torch.testing.assert_close(both.xyz[1], one.xyz[0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(both.rgb[1], one.rgb[0], atol=1e-5, rtol=0)
+    network, order = model.network.double(), torch.randperm(20)
+    x, c = torch.randn(2, 20, 3).double(), torch.randn(2, 20, 3).double()
+    t = torch.rand(2, 2).double()
+    with torch.no_grad():
+        torch.testing.assert_close(network(x[:, order], c[:, order], *t, LABELS), network(x, c, *t, LABELS)[:, order])
+
+
+def test_what_cannot_be_drawn() -> None:
+    model = small()
+    for labels in (torch.tensor([[13, 0]]), torch.tensor([0, 0]), torch.zeros(1, 2)):
+        with pytest.raises(InputError, match="labels"):
+            model.sample(labels)
+    with pytest.raises(InputError, match="paint"):
+        model.paint(torch.zeros(3, 9, 3), LABELS)
+    with pytest.raises(ConfigError, match="a PointGenerator"):
+        PointTraining(model)  # type: ignore[arg-type]
+
+
+def test_the_loss_of_the_exact_network_is_that_of_the_noise_left() -> None:
+    model = ColouredPoints(Gaussian(), Cosine(alpha_min=0.05), scale=1.0)  # type: ignore[arg-type]
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(16, 600, 3, generator=draw, dtype=torch.float64)
+    batch = {"x0": x, "cond": {"rgb": (x.tanh() + 1) / 2, "labels": torch.zeros(16, 2, dtype=torch.long)}}
+    colour = ColouredPointsTraining(model, colour=1.0, forget=0.0).losses(batch, Uniform(), "a")[0]
+    assert float(colour.max()) < 1e-9  # colour is a function of the place, and the place is known
+    shape = ColouredPointsTraining(model, colour=0.0, forget=0.0).losses(batch, Uniform(), "a")[0]
+    torch.testing.assert_close(shape, torch.ones(16).double(), atol=0.12, rtol=0)  # |v - E v|^2 = 1 of unit Gaussian data
+
+
+def test_training_a_code_has_the_terms_of_the_bound() -> None:
+    torch.manual_seed(0)
+    model = PointGenerator(PointwiseNet(8), PointEncoder(8)).eval()
+    x = torch.randn(4, 30, 3)
+    plain = PointTraining(model, kl=0.0).losses({"x0": x}, Uniform(), "a")
+    full = PointTraining(model, kl=1.0).losses({"x0": x}, Uniform(), "a")
+    mean, log_variance = model.encoder(x)
+    kl = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(-1)  # its expectation; one draw scatters around it
+    assert bool(((full[0] - plain[0] - kl).abs() < 25).all()) and float((full[0] - plain[0] - kl).detach().mean().abs()) < 8
+    nodes = plain[1] * 100
+    torch.testing.assert_close(nodes, nodes.round(), atol=1e-9, rtol=0)
+
+
+def test_data_of_kinds_with_labels() -> None:
+    data = CloudsData("procedural", ["mug", "car"], batch_size=2, points=40, count=2, scale="bbox")
+    data.setup("fit")
+    batch = next(iter(data.val_dataloader()))
+    assert batch["cond"].tolist() == [0, 0] and float(batch["x0"].abs().max()) == pytest.approx(1.0)
+    with pytest.raises(InputError, match="of no kind"):
+        CloudsData("procedural")
+
+
+def test_the_command_draws_and_paints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(save(tmp_path / "model", small()))
+    words = ["points", "a red chair", "-n", "2", "--points", "30", "--steps", "2", "--model", model]
+    assert main([*words, "-o", str(tmp_path / "out"), "--seed", "4"]) == 0
+    with np.load(tmp_path / "out" / "clouds.npz") as content:
+        xyz, rgb, seeds = content["xyz"], content["rgb"], content["seeds"]
+    assert seeds.tolist() == [4, 5] and xyz.shape == (2, 30, 3)
+    first = read_cloud(tmp_path / "out" / "cloud-0.ply")
+    assert np.allclose(first.points, xyz[0]) and np.allclose(first.colours, rgb[0], atol=1 / 255)  # type: ignore[arg-type]
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["nfe"] == 8
+    paint = ["--paint", str(tmp_path / "out" / "cloud-0.ply"), "-o", str(tmp_path / "painted")]
+    assert main([*words, *paint, "--no-pictures", "--quiet"]) == 0
+    painted = read_cloud(tmp_path / "painted" / "cloud-1.ply")
+    assert np.allclose(painted.points, first.points, atol=1e-5)
+    capsys.readouterr()
+    assert main(["points", "a red dragn", "-o", str(tmp_path / "no"), "--model", model]) == 2
+    assert "dragn" in capsys.readouterr().err
