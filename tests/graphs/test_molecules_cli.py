@@ -217,7 +217,7 @@ def test_too_few_is_a_failure_that_says_so(model: Path, tmp_path: Path) -> None:
         (("--reference", "nowhere.smi"), "nowhere.smi: cannot be read"),
         (("--resample", "beauty"), "'beauty' is no property and no file; expected one of qed"),
         (("--resample", "qed", "--resample-scale", "-1"), "expected 0 or more"),
-        (("--resample", "qed", "--sampler", "multistep"), "expected at least 1, 1 and 0, and a stepper"),
+        (("--resample", "qed", "--sampler", "multistep"), "expected at least 1 and 1, and a stepper"),
     ],
 )
 def test_wrong_words_are_refused_in_one_line(
