@@ -12,9 +12,10 @@ from torch import Tensor
 from polyscore.cli.main import main
 from polyscore.denoisers import Precondition, Prediction
 from polyscore.errors import InputError
+from polyscore.evaluation import frechet
 from polyscore.hub import load
 from polyscore.processes import VP
-from polyscore.robots.motion.metrics import features, frechet, gait_shares
+from polyscore.robots.motion.metrics import features, gait_shares
 from polyscore.robots.motion.model import Latent, MotionModel, few_times
 from polyscore.robots.motion.networks import MotionCritic
 from polyscore.robots.motion.training import EMDMTraining, Geometry

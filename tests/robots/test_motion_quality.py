@@ -9,9 +9,10 @@ import torch
 from lightning.pytorch import Trainer
 
 from polyscore.denoisers import Precondition
+from polyscore.evaluation import frechet
 from polyscore.processes import VP
 from polyscore.robots.motion import EMDMTraining, MotionCritic, MotionModel, WalkerData, Walkers
-from polyscore.robots.motion.metrics import features, frechet, gait_shares
+from polyscore.robots.motion.metrics import features, gait_shares
 from polyscore.robots.motion.model import few_times
 from polyscore.robots.networks import ActionDiT
 from polyscore.samplers import DDIM, sample

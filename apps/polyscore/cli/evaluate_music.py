@@ -9,7 +9,6 @@ compared chord by chord. With ``--model`` a composer says how many nats a token 
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from polyscore.cli import flags
 from polyscore.cli.console import say, table, track
+from polyscore.cli.item_table import write_items
 from polyscore.cli.report import Item, Report, mean, share
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         if args.model is not None:
             report.metrics.update(_likelihood(list(scores.values()), args))
         if args.out is not None:
-            _write_csv(args.out, report.items)
+            write_items(args.out, report.items)
         say(_table(report.metrics), quiet=args.quiet)
     return report.exit_code
 
@@ -164,17 +164,6 @@ def _likelihood(scores: Sequence[Score], args: argparse.Namespace) -> dict[str, 
         grids.append(grid_of(score, order, per_beat=model.per_beat)[0])
     value, error = nats_per_token(model, grids, seed=args.seed)
     return {"nats_per_token": {"value": value, "n": len(grids), "ci95": [value - 1.96 * error, value + 1.96 * error]}}
-
-
-def _write_csv(path: Path, items: Sequence[Item]) -> None:
-    from polyscore.hub.files import atomic_path
-
-    hidden = ("input", "output", "seconds", "name", "status", "error")
-    columns = [key for key in dict.fromkeys(key for item in items for key in item) if key not in hidden]
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["name", "status", *columns, "error"], extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows({key: value for key, value in item.items() if value is not None} for item in items)
 
 
 def _table(metrics: Mapping[str, Any]) -> str:

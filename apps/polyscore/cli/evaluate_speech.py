@@ -9,7 +9,6 @@ Without ``--clean`` there are the scores that need no reference (``--dnsmos``).
 from __future__ import annotations
 
 import argparse
-import csv
 import functools
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from polyscore.cli import flags
 from polyscore.cli.console import say, table, track
+from polyscore.cli.item_table import write_items
 from polyscore.cli.report import Item, Report, mean, share
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
             item["seconds"] = round(result.seconds, 6)
         report.metrics = _summary(report.items, args.seed)
         if args.out is not None:
-            _write_csv(args.out, report.items)
+            write_items(args.out, report.items)
         say(_table(report.metrics), quiet=args.quiet)
     return report.exit_code
 
@@ -218,17 +218,6 @@ def _summary(items: Sequence[Item], seed: int) -> dict[str, Any]:
             if known:
                 metrics[f"{name}_improved"] = share(better, len(known))
     return metrics
-
-
-def _write_csv(path: Path, items: Sequence[Item]) -> None:
-    from polyscore.hub.files import atomic_path
-
-    columns = list(dict.fromkeys(key for item in items for key in item if key not in ("input", "output", "seconds")))
-    columns = [key for key in columns if key not in ("name", "status", "error")]
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["name", "status", *columns, "error"], extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows({key: value for key, value in item.items() if value is not None} for item in items)
 
 
 def _table(metrics: Mapping[str, Any]) -> str:

@@ -8,13 +8,13 @@ in its folder, as ``polyscore animate`` leaves it. Folders are searched for clip
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polyscore.cli import flags
 from polyscore.cli.console import say, table, track
+from polyscore.cli.item_table import write_items
 from polyscore.cli.report import Item, Report, mean
 from polyscore.errors import InputError
 
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
             with report.item(name) as item:
                 item["whiteness_z"] = _white(name)
         if args.out is not None:
-            _write_csv(args.out, report.items)
+            write_items(args.out, report.items, key="input", columns=("frames", *SCORES))
         say(_table(report), quiet=args.quiet)
     return report.exit_code
 
@@ -165,15 +165,6 @@ def _white(name: Path) -> dict[str, float]:
     from polyscore.video.whiteness import battery
 
     return {test: round(z, 3) for test, z in battery(read_noise(name).frames.flatten(0, 1)).items()}
-
-
-def _write_csv(path: Path, items: Sequence[Item]) -> None:
-    from polyscore.hub.files import atomic_path
-
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["input", "status", "frames", *SCORES, "error"], extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows({key: value for key, value in item.items() if value is not None} for item in items)
 
 
 def _table(report: Report) -> str:

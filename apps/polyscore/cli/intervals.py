@@ -14,18 +14,17 @@ __all__ = ["share", "mean"]
 def share(count: int, n: int) -> dict[str, Any]:
     """``{"share": count / n, "n": n, "ci95": [low, high]}`` with Wilson's score interval.
 
-    With p = count / n and z = 1.959964: ``(p + z^2 / 2n -+ z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)``; it
-    stays inside [0, 1] and is honest at 0 and at n. Source: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927), 209-212.
+    `polyscore.evaluation.wilson` holds the formula.
 
     Raises:
         InputError: not 0 <= count <= n, or n = 0.
     """
     if not 0 <= count <= n or n == 0:
         raise InputError(f"share: {count} of {n}; expected 0 <= count <= n and n > 0")
-    p, z = count / n, 1.959963984540054
-    middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    low, high = (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
-    return {"share": p, "n": n, "ci95": [max(0.0, min(p, low)), min(1.0, max(p, high))]}
+    from polyscore.evaluation import wilson
+
+    found = wilson(count, n)
+    return {"share": found.value, "n": n, "ci95": [found.low, found.high]}
 
 
 def mean(values: Sequence[float], *, seed: int = 0, resamples: int = 2000) -> dict[str, Any]:

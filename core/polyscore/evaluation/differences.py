@@ -24,7 +24,7 @@ from polyscore.errors import InputError
 
 __all__ = ["Difference", "Share", "audit", "rank_differences", "wilson"]
 
-_Z = 1.959964  # 95 %
+_Z = 1.959963984540054  # 95 %
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Difference:
 
 
 def wilson(count: int, total: int) -> Share:
-    """count / total with Wilson's 95 % interval.
+    """count / total with Wilson's 95 % interval, which stays inside [0, 1] and is honest at 0 and at total.
 
     Raises:
         InputError: no total, or a count outside 0 .. total.
@@ -56,7 +56,7 @@ def wilson(count: int, total: int) -> Share:
         raise InputError(f"wilson: {count} of {total}; expected 0 <= count <= total, total at least 1")
     p, z2 = count / total, _Z**2 / total
     middle, half = (p + z2 / 2) / (1 + z2), (p * (1 - p) / total + z2 / (4 * total)) ** 0.5 * _Z / (1 + z2)
-    return Share(p, max(0.0, middle - half), min(1.0, middle + half))
+    return Share(p, max(0.0, min(p, middle - half)), min(1.0, max(p, middle + half)))
 
 
 def audit(values: Sequence[Hashable], groups: Sequence[Hashable]) -> dict[Hashable, dict[Hashable, Share]]:

@@ -51,6 +51,9 @@ class Posterior(Wrapper):
         floor: least n^2 + r^2, for measurements without noise.
 
     Where a = 0, the state says nothing about the data and the prediction is left as it is.
+
+    Raises:
+        InputError: a width that differs within a sample, as with per-frequency processes.
     """
 
     process: Any
@@ -66,6 +69,8 @@ class Posterior(Wrapper):
             own = x.detach().clone().requires_grad_()
             prediction = self.denoiser(own, t, given)
             spread = self.width(self.denoiser, self.process, x, t, given, prediction.x0.detach()).flatten()
+            if len(spread) not in (1, len(x)):
+                raise InputError(f"Posterior: a width of {len(spread)} numbers for {len(x)} samples; expected 1, or 1 a sample")
             misfit = sum(m.misfit(prediction.x0) / (spread + m.noise**2).clamp(min=self.floor) for m in self.measurements)
             assert isinstance(misfit, Tensor)
             (gradient,) = torch.autograd.grad(misfit.sum(), own)

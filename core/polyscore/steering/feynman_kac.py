@@ -65,15 +65,16 @@ class FeynmanKac:
             raise ConfigError(f"FeynmanKac: {what}; expected at least 1 and 1, and a stepper such as PredictorCorrector")
 
     def init(self, run: Run, x: Any) -> StepState:
-        count = len(next(iter(x.values())) if isinstance(x, Mapping) else x)
-        grouped(torch.empty(count), self.group)
+        first: Tensor = next(iter(x.values())) if isinstance(x, Mapping) else x
+        zero = torch.zeros(len(first), dtype=torch.float64, device=first.device)
+        grouped(zero, self.group)
         mask = run.given.mask
         if isinstance(mask, Tensor):
             masks = mask.reshape(-1, self.group, *mask.shape[1:])
             if not (masks == masks[:, :1]).all():
                 raise InputError("FeynmanKac: the masks within a group differ; expected samples of one size in a group")
         state: StepState = self.stepper.init(run, x)
-        return state._replace(memory=_Memory(state.memory, torch.zeros(count, dtype=torch.float64), self.potential.start(count)))
+        return state._replace(memory=_Memory(state.memory, zero, self.potential.start(len(zero), zero.device)))
 
     def step(self, run: Run, state: StepState, i: int) -> StepState:
         memory: _Memory = state.memory
@@ -85,10 +86,10 @@ class FeynmanKac:
         if not look:
             return inner._replace(memory=_Memory(inner.memory, weight, kept))
         poor = effective_size(weight, self.group) < (self.group if last else self.group / 2)
-        start = torch.special.ndtr(run.noise(torch.empty(len(weight), 1, dtype=torch.float64))).cpu()
+        start = torch.special.ndtr(run.noise(weight.new_empty(len(weight), 1)))
         chosen = systematic(weight, self.group, start.view(-1, self.group)[:, 0])
         drawn = poor.repeat_interleave(self.group)
-        rows = torch.where(drawn, chosen, torch.arange(len(weight)))
+        rows = torch.where(drawn, chosen, torch.arange(len(weight), device=weight.device))
         prediction = inner.prediction
         if prediction.x0 is not None and (isinstance(prediction.x0, Tensor | Mapping)):
             prediction = replace(prediction, x0=take(prediction.x0, rows))

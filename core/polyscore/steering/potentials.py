@@ -50,7 +50,7 @@ def most_likely(run: Run, state: StepState) -> Any:
 class Potential(Protocol):
     """Log weights of particles, step by step. Its memory is a tuple of tensors (B,), whose rows follow the particles."""
 
-    def start(self, count: int) -> tuple[Tensor, ...]: ...
+    def start(self, count: int, device: torch.device) -> tuple[Tensor, ...]: ...
 
     def grow(
         self, run: Run, state: StepState, memory: tuple[Tensor, ...], *, look: bool, last: bool
@@ -88,8 +88,8 @@ class Rewarded:
         if not self.scale >= 0:
             raise ConfigError(f"Rewarded: scale {self.scale}; expected at least 0 (negate the reward to lower it)")
 
-    def start(self, count: int) -> tuple[Tensor, ...]:
-        zero = torch.zeros(count, dtype=torch.float64)
+    def start(self, count: int, device: torch.device) -> tuple[Tensor, ...]:
+        zero = torch.zeros(count, dtype=torch.float64, device=device)
         return _Looked(zero, torch.full_like(zero, _LEAST if self.kind == "maximum" else 0.0))
 
     def grow(
@@ -98,7 +98,7 @@ class Rewarded:
         used, record = memory
         if not look:
             return torch.zeros_like(used), memory
-        value = self._reward(state.x if last else self.look(run, state), run.given, len(used))
+        value = self._reward(state.x if last else self.look(run, state), run.given, used)
         if last:
             total = self.scale * value
             return total - used, _Looked(total, record)
@@ -106,10 +106,10 @@ class Rewarded:
         growth = self.scale * record - (used if self.kind == "difference" else 0.0)
         return growth, _Looked(used + growth, record)
 
-    def _reward(self, shown: Any, given: Given, count: int) -> Tensor:
-        value = self.reward(shown, given).detach().double().cpu()
-        if value.shape != (count,) or bool(value.isnan().any()):
-            raise InputError(f"reward: {value}; expected one number for each of {count} samples, none of them NaN")
+    def _reward(self, shown: Any, given: Given, like: Tensor) -> Tensor:
+        value = self.reward(shown, given).detach().to(like)
+        if value.shape != like.shape or bool(value.isnan().any()):
+            raise InputError(f"reward: {value}; expected one number for each of {len(like)} samples, none of them NaN")
         return value.clamp(min=_LEAST)
 
 
@@ -117,11 +117,11 @@ class Rewarded:
 class Carried:
     """Weights that the sampler itself brings along, as `Tempered` does: `state.memory.growth` (B,)."""
 
-    def start(self, count: int) -> tuple[Tensor, ...]:
+    def start(self, count: int, device: torch.device) -> tuple[Tensor, ...]:
         return ()
 
     def grow(
         self, run: Run, state: StepState, memory: tuple[Tensor, ...], *, look: bool, last: bool
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         growth: Tensor = state.memory.growth
-        return growth.double().cpu(), memory
+        return growth.double(), memory

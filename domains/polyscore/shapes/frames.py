@@ -8,7 +8,11 @@ u the unit and m, n the two middles, a motion (R, t) of the network's frame is
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,7 +20,7 @@ from torch import Tensor
 from polyscore.errors import InputError
 from polyscore.lie import motion
 
-__all__ = ["Frame", "thinned"]
+__all__ = ["Frame", "Placed", "falling", "placed", "thinned"]
 
 
 @dataclass(frozen=True)
@@ -70,3 +74,52 @@ def thinned(points: object, normals: object, count: int, draw: torch.Generator, 
         shapes = f"{tuple(known.shape)}; expected unit vectors {tuple(found.shape)}"
         raise InputError(f"register: normals of {name} have shape {shapes}")
     return found[keep], known[keep]
+
+
+class Placed(NamedTuple):
+    """Two clouds in the network's frame, thinned, with their normals where these are known."""
+
+    source: Tensor
+    source_normals: Tensor | None
+    target: Tensor
+    target_normals: Tensor | None
+    frame: Frame
+
+
+def placed(
+    source: object,
+    target: object,
+    normals: tuple[object, object] | None,
+    counts: tuple[int, int],
+    *,
+    extent: float,
+    unit: float | None,
+    samples: int,
+    seed: int,
+) -> Placed:
+    """What a registration begins with: at most `counts` points of each cloud, centred and in the network's unit.
+
+    Raises:
+        InputError: clouds or normals that are not (N, 3) finite numbers with at least four points, a target without extent,
+            fewer than one sample, or a unit that is not positive.
+    """
+    if samples < 1 or (unit is not None and not 0 < unit < math.inf):
+        raise InputError(f"register: samples {samples}, unit {unit}; expected at least 1 and a positive length")
+    given = (None, None) if normals is None else normals
+    draw = torch.Generator().manual_seed(seed)
+    x, x_normals = thinned(source, given[0], counts[0], draw, "source")
+    y, y_normals = thinned(target, given[1], counts[1], draw, "target")
+    frame = Frame.of(x, y, extent, unit=unit)
+    return Placed((x - frame.source) / frame.unit, x_normals, (y - frame.target) / frame.unit, y_normals, frame)
+
+
+def falling(times: Sequence[float], owner: str) -> tuple[float, ...]:
+    """The times of a reverse run.
+
+    Raises:
+        InputError: times that do not fall from 1 to 0.
+    """
+    found = tuple(float(t) for t in times)
+    if len(found) < 2 or found[0] != 1 or found[-1] != 0 or any(a <= b for a, b in pairwise(found)):
+        raise InputError(f"{owner}: times {found}, expected numbers that fall from 1 to 0")
+    return found

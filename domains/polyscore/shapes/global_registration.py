@@ -15,10 +15,8 @@ Sources: Jiang et al. 2023 (DiffusionReg), arXiv 2310.17359; Chen et al. 2022 (S
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -33,7 +31,7 @@ from polyscore.processes import Cosine, Rigid
 from polyscore.samplers import Ancestral, sample
 from polyscore.shapes.alignment.consensus import consensus
 from polyscore.shapes.alignment.icp import ICP, Surface, overlap
-from polyscore.shapes.frames import Frame, thinned
+from polyscore.shapes.frames import falling, placed
 from polyscore.shapes.networks.matching import MatchingNetwork
 from polyscore.shapes.orientation import oriented_normals
 from polyscore.shapes.registration import Alignment, Clouds
@@ -115,9 +113,7 @@ class GlobalRegistration(nn.Module):
         polish: ICP | None = None,
     ) -> None:
         super().__init__()
-        times = tuple(float(t) for t in times)
-        if len(times) < 2 or times[0] != 1 or times[-1] != 0 or any(a <= b for a, b in pairwise(times)):
-            raise InputError(f"GlobalRegistration: times {times}, expected numbers that fall from 1 to 0")
+        times = falling(times, "GlobalRegistration")
         if min(extent, tolerance) <= 0 or min(source_points, target_points, dense) < 16:
             raise InputError(
                 f"GlobalRegistration: extent {extent}, tolerance {tolerance}, points {source_points}, {target_points} and "
@@ -166,14 +162,10 @@ class GlobalRegistration(nn.Module):
             InputError: clouds or normals that are not (N, 3) finite numbers with at least four points, a target without extent,
                 fewer than one sample, or a unit that is not positive.
         """
-        if samples < 1 or (unit is not None and not 0 < unit < math.inf):
-            raise InputError(f"register: samples {samples}, unit {unit}; expected at least 1 and a positive length")
-        given = (None, None) if normals is None else normals
-        draw = torch.Generator().manual_seed(seed)
-        x, x_normals = thinned(source, given[0], self.dense, draw, "source")
-        y, y_normals = thinned(target, given[1], self.dense, draw, "target")
-        frame = Frame.of(x, y, self.extent, unit=unit)
-        x, y = (x - frame.source) / frame.unit, (y - frame.target) / frame.unit
+        counts = (self.dense, self.dense)
+        x, x_normals, y, y_normals, frame = placed(
+            source, target, normals, counts, extent=self.extent, unit=unit, samples=samples, seed=seed
+        )
         n = oriented_normals(x) if x_normals is None else x_normals
         m = oriented_normals(y) if y_normals is None else y_normals
         own = next(self.network.parameters())

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -25,7 +24,7 @@ from polyscore.lie import angle, transform
 from polyscore.noise import NoiseLike
 from polyscore.processes import BetaTable, Rigid, cosine_betas
 from polyscore.samplers import Ancestral, sample
-from polyscore.shapes.frames import Frame, thinned
+from polyscore.shapes.frames import Frame, falling, placed
 from polyscore.shapes.networks import RegistrationNetwork
 from polyscore.shapes.ops import estimate_normals, knn
 from polyscore.state import Given
@@ -132,9 +131,7 @@ class Registration(nn.Module):
         normals_radius: float = 0.3,
     ) -> None:
         super().__init__()
-        times = tuple(float(t) for t in times)
-        if len(times) < 2 or times[0] != 1 or times[-1] != 0 or any(a <= b for a, b in pairwise(times)):
-            raise InputError(f"Registration: times {times}, expected numbers that fall from 1 to 0")
+        times = falling(times, "Registration")
         if min(extent, normals_radius) <= 0 or min(source_points, target_points) < 4:
             raise InputError(
                 f"Registration: extent {extent}, normals_radius {normals_radius}, source_points {source_points}, target_points "
@@ -179,15 +176,10 @@ class Registration(nn.Module):
             InputError: clouds or normals that are not (N, 3) finite numbers with at least four points, a target without extent,
                 fewer than one sample, or a unit that is not positive.
         """
-        if samples < 1 or (unit is not None and not 0 < unit < math.inf):
-            raise InputError(f"register: samples {samples}, unit {unit}; expected at least 1 and a positive length")
-        own = next(self.network.parameters())
-        given = (None, None) if normals is None else normals
-        draw = torch.Generator().manual_seed(seed)
-        x, x_normals = thinned(source, given[0], self.source_points, draw, "source")
-        y, y_normals = thinned(target, given[1], self.target_points, draw, "target")
-        frame = Frame.of(x, y, self.extent, unit=unit)
-        x, y = (x - frame.source) / frame.unit, (y - frame.target) / frame.unit
+        own, counts = next(self.network.parameters()), (self.source_points, self.target_points)
+        x, x_normals, y, y_normals, frame = placed(
+            source, target, normals, counts, extent=self.extent, unit=unit, samples=samples, seed=seed
+        )
         parts = []
         for points, known in ((x, x_normals), (y, y_normals)):
             found = estimate_normals(points, radius=self.normals_radius) if known is None else known

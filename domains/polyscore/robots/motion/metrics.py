@@ -1,8 +1,6 @@
-r"""How good drawn motions are: which gaits there are, and the Frechet distance of their features.
+"""How good drawn motions are: which gaits there are, and features for their Frechet distance (`polyscore.evaluation.frechet`).
 
-    d^2 = |m - m'|^2 + tr(C + C' - 2 (C C')^(1/2))                                     (Heusel et al. 2017, arXiv:1706.08500)
-
-of features that tell the gaits and their steadiness: mean and deviation of every joint, the deviation of its changes, the
+The features tell the gaits and their steadiness: mean and deviation of every joint, the deviation of its changes, the
 product of both hips, the way that was made, and the slide of the standing foot.
 """
 
@@ -13,7 +11,7 @@ from torch import Tensor
 
 from polyscore.robots.motion.walkers import GAITS, gait_of, slide
 
-__all__ = ["features", "frechet", "gait_shares"]
+__all__ = ["features", "gait_shares"]
 
 
 def features(motion: Tensor) -> Tensor:
@@ -22,14 +20,6 @@ def features(motion: Tensor) -> Tensor:
     parts = [joints.mean(1), joints.std(1), 3 * motion.diff(dim=1).std(1)]
     single = [3 * (hips[..., 0] * hips[..., 1]).mean(1), motion[:, -1, 0] - motion[:, 0, 0], 3 * slide(motion).mean(1).sqrt()]
     return torch.cat([*parts, torch.stack(single, 1)], 1)
-
-
-def frechet(one: Tensor, other: Tensor) -> float:
-    """d^2 of two sets of features (N, K)."""
-    a, b = one.double(), other.double()
-    ca, cb = torch.cov(a.T), torch.cov(b.T)
-    eigenvalues = torch.linalg.eigvals(ca @ cb).real.clamp(min=0)
-    return float((a.mean(0) - b.mean(0)).square().sum() + ca.trace() + cb.trace() - 2 * eigenvalues.sqrt().sum())
 
 
 def gait_shares(motion: Tensor) -> dict[str, float]:
