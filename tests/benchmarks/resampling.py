@@ -1,10 +1,11 @@
-"""Feynman-Kac resampling beside best-of-N at equal network calls: the drug-likeness (QED) of molecules.
+"""Feynman-Kac resampling beside best-of-N at equal network calls: a property of molecules.
 
-    python tests/benchmarks/resampling.py --model gdss_qm9.pth --islands 64 --island 8 --scales 10 30
+    python tests/benchmarks/resampling.py --model gdss_qm9.pth --aim qed --islands 64 --island 8 --scales 10 30
 
-One molecule is kept of every island of N graphs, the one with the largest QED: of N plain ones (best of N), and of N that were
-resampled while they were drawn. Both ask the networks equally often. Prints means with bootstrap intervals over the islands,
-logP, uniqueness and internal diversity of the kept, uniqueness within islands, CPU seconds.
+One molecule is kept of every island of N graphs, the one with the largest value of the aim (that of `molecules --resample`): of N
+plain ones (best of N), and of N that were resampled while they were drawn. Both ask the networks equally often. Prints means with
+bootstrap intervals over the islands, of the kept ones and of all; QED and logP, uniqueness and internal diversity of the kept,
+uniqueness within islands, CPU seconds.
 """
 
 from __future__ import annotations
@@ -20,18 +21,16 @@ from polyscore.cli.intervals import mean
 from polyscore.graphs import GraphGenerator, Graphs
 from polyscore.graphs.batch import mask_of
 from polyscore.graphs.chem import decode, outcome
+from polyscore.graphs.chem.aims import parse_aim
 from polyscore.graphs.chem.comparison import Similarities
 from polyscore.graphs.chem.properties import properties
 from polyscore.graphs.resampling import resampled
 
 
-def qed(found: Any) -> float:
-    return 0.0 if found.fragment is None else properties(found.fragment)["qed"]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--model", required=True)
+    parser.add_argument("--aim", default="qed")
     parser.add_argument("--islands", type=int, default=64)
     parser.add_argument("--island", type=int, default=8, help="N")
     parser.add_argument("--every", type=int, default=10, help="steps between two looks")
@@ -46,8 +45,10 @@ def main() -> None:
     def molecules(state: Any) -> list[Any]:
         return [outcome(graph) for graph in decode(Graphs.of(state, mask), model.atoms)]
 
-    def reward(x0: Any, given: Any) -> torch.Tensor:
-        return torch.tensor([qed(found) for found in molecules(x0)])
+    aim = parse_aim(args.aim, model)
+
+    def worth(found: Any) -> float:
+        return -float("inf") if found.fragment is None else aim.of(found.fragment)
 
     def run(name: str, chosen: Any) -> None:
         started, last = time.process_time(), None
@@ -56,14 +57,16 @@ def main() -> None:
         assert last is not None
         found = molecules(last.x)
         islands = [found[i : i + args.island] for i in range(0, len(found), args.island)]
-        best = [max(island, key=qed) for island in islands]
+        best = [max(island, key=worth) for island in islands]
         seconds = time.process_time() - started
         mols = [one.fragment for one in best if one.fragment is not None]
         within = np.mean([len({one.smiles for one in island}) / args.island for island in islands])
-        values, logp = mean([qed(one) for one in best]), mean([properties(mol)["logp"] for mol in mols])
+        values, every = mean([worth(one) for one in best]), mean([worth(one) for one in found])
+        qed, logp = (mean([properties(mol)[name] for mol in mols])["mean"] for name in ("qed", "logp"))
         diversity = Similarities.of(mols).diversity(np.ones((1, len(mols))))[0]
         print(
-            f"{name:16} qed {values['mean']:.3f} {[round(v, 3) for v in values['ci95']]}  logp {logp['mean']:.2f}  "
+            f"{name:16} {args.aim} {values['mean']:.3f} {[round(v, 3) for v in values['ci95']]}  of all {every['mean']:.3f}  "
+            f"qed {qed:.3f}  logp {logp:.2f}  "
             f"unique {len({one.smiles for one in best}) / len(best):.2f}  within islands {within:.2f}  "
             f"diversity {diversity:.3f}  {seconds / len(best):.2f} CPU-s a kept molecule",
             flush=True,
@@ -71,7 +74,7 @@ def main() -> None:
 
     run(f"best of {args.island}", method)
     for scale in args.scales:
-        steered = resampled(method, reward, scale, island=args.island, every=args.every)
+        steered = resampled(method, aim.reward, scale, island=args.island, every=args.every)
         run(f"resampled c={scale:g}", steered)
 
 

@@ -1,6 +1,7 @@
 """Whether a model of moving digits moves them as its noise does.
 
-    python tests/benchmarks/video_control.py [--model moving-digits] [--count 64] [--steps 8] [--report FILE.json] [--strips DIR]
+    python tests/benchmarks/video_control.py [--model moving-digits] [--count 64] [--steps 8] [--sampler heun|ddim]
+        [--report FILE.json] [--strips DIR]
 
 Every clip asks for one digit on a straight path. Error: mean distance between the velocity of the produced digit (least squares
 through the centroids of what stands out) and the requested one, in pixels a frame; r: correlation of their components; path: mean
@@ -22,6 +23,7 @@ from torch import Tensor
 from polyscore.cli.flags import whole
 from polyscore.noise import Recorded, as_noise
 from polyscore.pictures import grid, pixels, write_png
+from polyscore.samplers import DDIM
 from polyscore.video import Animator
 from polyscore.video.data import Clips, MovingDigits
 from polyscore.video.data.following import following
@@ -55,8 +57,10 @@ def score(film: Tensor, clips: Clips) -> dict[str, float]:
     }
 
 
-def measure(model: Animator, *, count: int, steps: int, seed: int = 1000, strips: Path | None = None) -> dict[str, Any]:
-    """Every figure."""
+def measure(
+    model: Animator, *, count: int, steps: int, seed: int = 1000, sampler: Any = None, strips: Path | None = None
+) -> dict[str, Any]:
+    """Every figure; without a sampler by Heun's method."""
     channels, frames, height, width = model.shape
     clips = requests(count, frames=frames, size=(height, width), seed=seed)
     shape = (len(clips.film), frames, height, width)
@@ -64,13 +68,13 @@ def measure(model: Animator, *, count: int, steps: int, seed: int = 1000, strips
 
     def film(name: str, degrade: float, *, first: bool = False) -> Tensor:
         noise = following(clips, channels, as_noise(seed), fine=model.fine, degrade=torch.full((len(real),), degrade))
-        out = model.sample(Recorded([noise]), shape, picture=real[:, 0] if first else None, steps=steps)
+        out = model.sample(Recorded([noise]), shape, picture=real[:, 0] if first else None, steps=steps, sampler=sampler)
         if strips is not None:
             rows = grid(pixels(out[:8].flatten(0, 1)), columns=frames, zoom=3)
             write_png(strips / f"{name}.png", rows)
         return out
 
-    white = model.sample(seed, shape, steps=steps)
+    white = model.sample(seed, shape, steps=steps, sampler=sampler)
     still = velocity(clips.tracks[:, 0]).norm(dim=-1)
     from_first = film("first-frame", 0.0, first=True)
     return {
@@ -81,7 +85,8 @@ def measure(model: Animator, *, count: int, steps: int, seed: int = 1000, strips
         "unwarped": score(white, clips),
         "first_frame": score(from_first, clips),
         "first_frame_difference": float((from_first[:, 0] - real[:, 0]).abs().mean()),
-        "first_frame_unwarped": score(model.sample(seed, shape, picture=real[:, 0], steps=steps), clips),
+        "first_frame_unwarped": score(model.sample(seed, shape, picture=real[:, 0], steps=steps, sampler=sampler), clips),
+        "contrast": float(from_first.std() / real.std()),
     }
 
 
@@ -90,6 +95,7 @@ def main() -> int:
     parser.add_argument("--model", default="moving-digits")
     parser.add_argument("--count", type=whole(8), default=64)
     parser.add_argument("--steps", type=whole(1), default=8)
+    parser.add_argument("--sampler", choices=("heun", "ddim"), default="heun")
     parser.add_argument("--seed", type=whole(0), default=1000)
     parser.add_argument("--report", type=Path)
     parser.add_argument("--strips", type=Path)
@@ -97,7 +103,8 @@ def main() -> int:
     if args.strips is not None:
         args.strips.mkdir(parents=True, exist_ok=True)
     model = Animator.from_pretrained(args.model)
-    found = measure(model, count=args.count, steps=args.steps, seed=args.seed, strips=args.strips)
+    sampler = DDIM() if args.sampler == "ddim" else None
+    found = measure(model, count=args.count, steps=args.steps, seed=args.seed, sampler=sampler, strips=args.strips)
     text = json.dumps(found, indent=2)
     print(text)
     if args.report is not None:

@@ -5,7 +5,8 @@
 `frame`: correlation of a cell with the cell it moves to, a frame. `limit`: the most that white noise allows there: of k cells
 that meet, the correlations a_j with what they make obey sum a_j^2 <= 1, so their mean is at most 1/sqrt(k); so it is of k copies
 of one cell (where fresh noise joins in, as in `Nearest`, this is no limit). `8 frames`: correlation of means over 8 x 8 pixels,
-the size of a latent, with where the flow has them come from, 8 frames before.
+the size of a latent, with where the flow has them come from, 8 frames before. Turbulence is white noise blurred over 8 pixels,
+with a mean speed of 1.5 pixels a frame, the same in every frame.
 """
 
 from __future__ import annotations
@@ -27,13 +28,27 @@ FLOWS = {
     "zoom in 1 %": ("zoom", {"rate": 0.01}),
     "rotation 3 degrees": ("rotate", {"degrees": 3.0}),
 }
+TURBULENCE = "turbulence"
 MODES: list[Motion] = [Nearest(), Dither(), Residual(), Bilinear()]
 
 
 def requested(name: str, size: int) -> Flow:
     """The same motion in each of eight steps."""
+    if name == TURBULENCE:
+        one = turbulence(size)
+        return Flow(one.expand(FRAMES, *one.shape), -one.expand(FRAMES, *one.shape))
     kind, settings = FLOWS[name]
     return field(kind, (size, size), FRAMES + 1, **settings)
+
+
+def turbulence(size: int) -> Tensor:
+    """(2, size, size): a smooth random flow; its blur is a Gaussian of 8 pixels."""
+    reach = torch.arange(-24.0, 25.0)
+    blur = torch.exp(-0.5 * (reach / 8).square())
+    blur = torch.outer(blur, blur)
+    white = torch.randn(2, 1, size + 48, size + 48, generator=torch.Generator().manual_seed(0))
+    flow: Tensor = F.conv2d(white, blur[None, None])[:, 0]
+    return flow * (1.5 / float(flow.norm(dim=0).mean()))
 
 
 def kept(plan: Transport) -> tuple[float, float]:
@@ -78,7 +93,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=96)
     size = parser.parse_args().size
     torch.set_num_threads(1)
-    for name in FLOWS:
+    for name in (*FLOWS, TURBULENCE):
         flow = requested(name, size)
         for motion in MODES:
             found, limit = a_frame(motion, flow)

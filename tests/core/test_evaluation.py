@@ -130,6 +130,20 @@ def test_agreement_of_models() -> None:
     assert agreement(x, normal(50, 40, 1)).abs().mean() < 0.3
 
 
+def test_models_of_disjoint_halves_agree_once_there_is_enough_data() -> None:
+    """Gaussians fitted to 16 and to 4,096 samples each of 64 numbers draw m + C^(1/2) z from the same z."""
+
+    def drawn(seen: Tensor) -> Tensor:
+        values, vectors = torch.linalg.eigh(torch.cov(seen.T))
+        root = vectors @ (values.clamp(min=0).sqrt()[:, None] * vectors.T)
+        made: Tensor = seen.mean(0) + normal(50, 64, 9) @ root
+        return made
+
+    few, many = (agreement(drawn(normal(n, 64, 1)), drawn(normal(n, 64, 2))).mean() for n in (16, 4096))
+    assert few < 0.5
+    assert many > 0.95
+
+
 # ----------------------------------------------------------------------------------------------- geometry
 def test_the_jacobian_of_gaussian_data_shrinks_as_it_must() -> None:
     """l / (l + sigma^2) to 1e-6, and a gradient has no skew part."""

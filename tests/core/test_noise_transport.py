@@ -114,7 +114,10 @@ def test_nearest_replays_the_published_warp(case: str) -> None:
     flow, state, drawn = (torch.from_numpy(data[f"{case}/{name}"]) for name in ("flow", "state", "foreign_noise"))
     for t, plan in enumerate(Nearest().transports(Flow(flow))):
         noise = torch.cat([state[t, 3:].reshape(4, -1), torch.zeros(4, 1)], 1).T  # the original's "no source" has the value 0
-        recorded = torch.cat([drawn[t, ..., :40].reshape(4, -1), drawn[t, ..., 40:].reshape(4, -1)], 1).T
+        moved, copied = (drawn[t, ..., part].reshape(4, -1).T for part in (slice(40), slice(40, None)))
+        free = torch.zeros(960, dtype=torch.bool).index_fill_(0, plan.target[960:-1], True)
+        taken = copied[~free].sum(0) / len(copied[~free]) ** 0.5  # one piece stands for all that is not copied anywhere
+        recorded = torch.cat([moved, copied[free], taken[None]])
         several = torch.bincount(plan.source)[plan.source] > 1
         out = plan(noise[None], Recorded([recorded[several][None]]))
         assert (out[0].T.reshape(4, 24, 40) - state[t + 1, 3:]).abs().max() <= 1e-6

@@ -55,6 +55,8 @@ def test_the_settings_of_a_folder_are_kept(single: Path) -> None:
         Shards(single, COUNT, SIZE, {"seed": 101}).create()
     with pytest.raises(InputError, match="was begun with size = 4, this run has 5"):
         Shards(single, COUNT, 5, {"seed": 100}).create()
+    with pytest.raises(InputError, match="settings named size"):
+        Shards(single, COUNT, SIZE, {"size": "7-9"})
 
 
 def test_wrong_rows_and_damaged_files_are_named(tmp_path: Path) -> None:

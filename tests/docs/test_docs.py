@@ -23,8 +23,9 @@ from polyscore.hub import shipped
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 RUN_COMMANDS = {"docs/add-a-domain.md"}
-FENCE = re.compile(r"^```(?P<language>\w+)(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```(?P<language>\w*)(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 TITLE = re.compile(r'title="([^"]+)"')
+INLINE = re.compile(r"`polyscore ([a-z][a-z-]*)((?: [^`]*)?)`")
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,12 @@ class Block:
 
 
 def blocks(page: Path) -> list[Block]:
+    return blocks_of(page.read_text(encoding="utf-8"))
+
+
+def blocks_of(text: str) -> list[Block]:
     found = []
-    for match in FENCE.finditer(page.read_text(encoding="utf-8")):
+    for match in FENCE.finditer(text):
         title = TITLE.search(match["info"])
         found.append(Block(match["language"], title[1] if title else "", match["body"]))
     return found
@@ -94,7 +99,7 @@ def commands_in(shown: list[Block]) -> list[str]:
     """Lines of console blocks that call polyscore; a line that ends in a backslash goes on in the next."""
     found = []
     for block in shown:
-        if block.language in {"console", "bash", "sh"}:
+        if block.language in {"", "console", "bash", "sh"}:
             lines = block.body.replace("\\\n", " ").splitlines()
             found += [line.removeprefix("$ ").split("#")[0].strip() for line in lines]
     return [line for line in found if line.startswith("polyscore ")]
@@ -102,26 +107,80 @@ def commands_in(shown: list[Block]) -> list[str]:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=name)
 def test_the_commands_of_a_page_parse(page: Path) -> None:
-    from polyscore.cli import main
+    from polyscore.cli import configs, main
 
+    models, known = {model.name for model in shipped()} | {"model"}, set(configs.shipped())
     for line in commands(page):
-        verb, *words = shlex.split(line)[1:]
+        verb, *words = [word for word in shlex.split(line)[1:] if word not in {"-h", "--help"}]
         if verb.startswith("-"):
             continue
         assert verb in main.VERBS, line
-        module = main._load(verb)
-        if getattr(module, "PASSES_ON", False):  # the rest belongs to another parser
-            words = words[:2]
         try:
-            main._parse(verb, module, [word for word in words if word not in {"-h", "--help"}])
+            args = main.parse(verb, main.load(verb), words)
         except SystemExit as stop:
             pytest.fail(f"{name(page)}: `{line}` is not a valid command (exit {stop.code})")
+        if verb == "fit":
+            assert {config for config in args.config if not config.endswith(".yaml")} <= known, line
+        model = getattr(args, "model", None)
+        if isinstance(model, str) and re.fullmatch(r"[a-z0-9-]+", model):  # no path: a model that ships, or was made before
+            assert model in models, line
+        models.add(str(getattr(args, "out", "")))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if INLINE.search(page.read_text(encoding="utf-8"))], ids=name)
+def test_the_flags_of_commands_within_sentences_exist(page: Path) -> None:
+    for match in INLINE.finditer(page.read_text(encoding="utf-8")):
+        verb = match[1]
+        assert verb in {*main_verbs(), "verb"}, match[0]
+        asked = {word.partition("=")[0] for word in match[2].split() if re.fullmatch(r"--?[a-z][\w-]*(=.*)?", word)}
+        assert asked <= known_flags(verb, match[2].split()), f"{name(page)}: {match[0]}"
+
+
+def main_verbs() -> tuple[str, ...]:
+    from polyscore.cli import main
+
+    return main.VERBS
+
+
+def known_flags(verb: str, words: list[str]) -> set[str]:
+    """What `polyscore VERB --help` lists; of a verb with verbs of its own, those of the one that is named."""
+    import argparse
+
+    from polyscore.cli import main
+
+    parser = argparse.ArgumentParser()
+    main.load(verb).add_arguments(parser)
+    found = {"--debug", "--help", "-h"}
+    for action in parser._actions:
+        found |= {*action.option_strings}
+        inner = action.choices if isinstance(action, argparse._SubParsersAction) else {}
+        for word in words:
+            found |= {*inner[word]._option_string_actions} if word in inner else set()
+    return found
 
 
 def test_generated_parts_are_current() -> None:
     command = [sys.executable, str(REPOSITORY / "docs" / "generate.py"), "--check"]
     answer = subprocess.run(command, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_the_gallery_shows_the_parts_of_the_demo_as_they_are() -> None:
+    from polyscore.cli.demo_parts import PARTS
+
+    text = (REPOSITORY / "docs" / "gallery.md").read_text(encoding="utf-8")
+    sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    words = {"dir": "demo_output/{}", "input": "demo_output/{}/noisy.wav", "suffix": ".wav"}
+    for part, section in zip(PARTS, sections, strict=True):
+        assert section.startswith(f"{part.title}\n\n{part.about}\n"), f"{part.name}: `make gallery` brings it up to date"
+        (line,) = commands_in(blocks_of(section))
+        filled = {key: value.format(part.name) for key, value in words.items()}
+        expected = [word.format(**filled) for word in shlex.split(part.commands[0])]
+        assert shlex.split(line) == ["polyscore", *expected, "--seed", "0"]
+    pictures = [*(REPOSITORY / "docs" / "pictures").iterdir()]
+    assert sum(path.stat().st_size for path in pictures) < 3_000_000
+    shown = {match[1] for page in PAGES for match in re.finditer(r"pictures/([\w-]+\.\w+)\)", page.read_text(encoding="utf-8"))}
+    assert {path.name for path in pictures} == shown
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -108,6 +108,7 @@ def test_batches_and_resumption_change_nothing(model: Path, tmp_path: Path) -> N
     molecules(model, tmp_path / "two", *words, "--batch-size", "2")
     (tmp_path / "two" / "shards" / "shard-000002.safetensors").unlink()
     assert molecules(model, tmp_path / "two", *words, "--batch-size", "2") == 2  # there is a run already
+    assert molecules(model, tmp_path / "two", *words, "--batch-size", "3", "--resume") == 2  # the parts are cut otherwise
     molecules(model, tmp_path / "two", *words, "--batch-size", "2", "--resume")
     assert table(tmp_path / "one") == table(tmp_path / "two")
     assert [int(row["seed"]) for row in table(tmp_path / "one")] == sorted(int(row["seed"]) for row in table(tmp_path / "two"))

@@ -136,3 +136,13 @@ def test_a_saved_model_of_another_kind(tmp_path: Any) -> None:
     save(tmp_path / "net", UNet(1, 8))
     with pytest.raises(CheckpointError, match="is a UNet, expected an ImageGenerator"):
         ImageGenerator.from_pretrained(tmp_path / "net")
+
+
+def test_a_model_in_half_precision_is_read_in_single(tmp_path: Any) -> None:
+    model = ImageGenerator.from_pretrained("digits")
+    save(tmp_path / "half", model.half())
+    found = ImageGenerator.from_pretrained(tmp_path / "half")
+    for name, value in model.state_dict().items():
+        read = found.state_dict()[name]
+        assert torch.equal(read, value.to(read.dtype)), name
+        assert read.dtype != torch.float16, name

@@ -8,7 +8,8 @@ from polyscore.denoisers.tokens import TokenDenoiser
 from polyscore.errors import InputError
 from polyscore.music.arranging import GridArranger
 from polyscore.music.chords import parse_chords
-from polyscore.music.grid import HIDDEN, HOLD, REST
+from polyscore.music.grid import HIDDEN, HOLD, REST, blank
+from polyscore.music.harmony import chord_tokens
 from polyscore.music.networks import GridTransformer
 from polyscore.music.pipeline import Composer, Writing
 from polyscore.music.roles import CHOIR
@@ -159,13 +160,43 @@ def test_the_key_of_a_file_without_one_is_told_by_its_notes() -> None:
         (Wish(), "every part is there"),
         (Wish(bars=(0, 2)), "bars 1 to 5"),
         (Wish(bars=(4, 9)), "bars 1 to 5"),
-        (Wish(chords=parse_chords("C G")), "no chord track"),
         (Wish(said={9: "alto"}), "track 9 of 6"),
     ],
 )
 def test_wishes_that_do_not_fit_are_named(wish: Wish, message: str) -> None:
     with pytest.raises(InputError, match=message):
         arranger().begin(_choir(), wish)
+
+
+def test_given_chords_are_kept_on_the_beats_and_by_the_bass() -> None:
+    """In D major, transposed for the model: alto and tenor keep to the chords, the bass begins each bar with the root."""
+    chords = parse_chords("D A Bm")
+    names = [set(chord.pitch_classes) for chord in chords]
+    [made] = _run(_choir(), Wish(keep=("soprano",), fill=("alto", "tenor", "bass"), chords=chords), arranger(36, 70))
+    [new] = _run(Blank(4, key=Key(0, 2, False)), Wish(chords=chords))
+    assert made.tracks[0] == _choir().tracks[0]
+    for score, inner, bass in ((made, made.tracks[1:3], made.tracks[3]), (new, new.tracks[:3], new.tracks[3])):
+        assert sum(len(track) for track in inner) > 4
+        for track in (*inner, bass):
+            bar, place = np.divmod(track.notes["start"], 1920)
+            on_beat = place % 480 == 0
+            pairs = zip(bar[on_beat].tolist(), track.notes["pitch"][on_beat].tolist(), strict=True)
+            assert all(pitch % 12 in names[b % 3] for b, pitch in pairs)
+        begins = {int(start) // 1920: int(pitch) for start, _, pitch, _ in bass.notes.tolist() if start % 1920 == 0}
+        assert all(pitch % 12 == chords[b % 3].root for b, pitch in begins.items())
+        assert score.keys == (Key(0, 2, False),)
+
+
+def test_between_beats_and_before_the_first_bar_notes_are_free() -> None:
+    grid = blank(4, 2, pickup=4)
+    allowed = chord_tokens(grid, parse_chords("C"), shift=2)
+    assert allowed.shape == (4, 36, 130) and bool(allowed[:, :4].all()) and bool(allowed[:, 5:8].all())
+    assert np.flatnonzero(allowed[0, 8, :24]).tolist() == [2, 6, 9, 14, 18, 21] and bool(allowed[:, 8, HOLD:].all())
+    assert np.flatnonzero(allowed[3, 4]).tolist() == [*range(2, 128, 12), REST]
+    beaten = chord_tokens(grid, parse_chords("C"), drums=(3,))
+    assert bool(beaten[3].all()) and np.flatnonzero(beaten[2, 4, :128]).tolist() == [*range(0, 128, 12)]
+    with pytest.raises(InputError, match="a chord or more"):
+        chord_tokens(grid, ())
 
 
 def test_a_voice_that_is_not_there_cannot_be_kept() -> None:

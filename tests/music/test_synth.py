@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from polyscore.errors import InputError, MissingExtraError
+from polyscore.errors import InputError, MissingExtraError, PolyscoreError
 from polyscore.music.score import Score, Tempo, Track
 from polyscore.music.synth import (
     FilteredNoise,
@@ -17,6 +17,7 @@ from polyscore.music.synth import (
     Instrument,
     Reverb,
     Timbre,
+    find_fluidsynth,
     render,
     render_fluidsynth,
     spectral_distance,
@@ -95,6 +96,25 @@ def test_a_wav_file_holds_the_samples(tmp_path: Path) -> None:
     assert np.abs(found / 32767 - x).max() <= 0.5 / 32767
     with pytest.raises(InputError, match="peak"):
         write_wav(tmp_path / "y.wav", 1.01 * x, 8000)
+
+
+def test_fluidsynth_is_called_where_it_is_installed_with_a_font(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that writes its words in place of sound: the font and the MIDI file are given, a failure leaves nothing."""
+    program, font = tmp_path / "fluidsynth", tmp_path / "piano.sf2"
+    program.write_text('#!/bin/sh\nwhile [ "$1" != -F ]; do shift; done\nout=$2; shift 2\necho "$*" > "$out"\n')
+    program.chmod(0o755)
+    font.write_bytes(b"RIFF")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.setenv("SOUNDFONT", str(font))
+    assert find_fluidsynth() == (str(program), font)
+    render_fluidsynth(tmp_path / "a.mid", tmp_path / "a.wav")
+    assert (tmp_path / "a.wav").read_text().split() == [str(font), str(tmp_path / "a.mid")]
+    program.write_text("#!/bin/sh\nexit 3\n")
+    with pytest.raises(PolyscoreError, match="could not render"):
+        render_fluidsynth(tmp_path / "a.mid", tmp_path / "b.wav")
+    assert not (tmp_path / "b.wav").exists()
+    monkeypatch.setenv("SOUNDFONT", str(tmp_path / "gone.sf2"))
+    assert find_fluidsynth() is None
 
 
 def test_without_fluidsynth_there_is_a_clear_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

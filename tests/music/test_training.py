@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.music.composers import chorales, midi_folder, small_composer, taught_
 from polyscore.errors import ConfigError, InputError
 from polyscore.hub import load, save
 from polyscore.music import Composer
+from polyscore.music.data import JsbData
 from polyscore.music.data.chorales import chorale_grid, save_chorales
 from polyscore.music.data.windows import Windows
 from polyscore.music.grid import HIDDEN, Grid
@@ -106,6 +108,26 @@ def test_the_shipped_configuration_trains_resumes_and_exports(tmp_path: Path) ->
         assert run.trainer.global_step == 2 * epochs
     model = load(tmp_path / "run" / "model")
     assert isinstance(model, Composer) and model.voices == ("soprano", "alto", "tenor", "bass") and model.low == 34
+
+
+def test_jsb_json_trains_with_its_configuration(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    chords = np.sort(rng.integers(43, 82, (12, 5, 4)))[..., ::-1].repeat(4, axis=1)
+    content = {part: chords.tolist() for part in ("train", "valid")}
+    (tmp_path / "jsb.json").write_text(json.dumps(content))
+    small = "--model.init_args.model.init_args.denoiser.init_args.network.init_args"
+    words = [f"--data.init_args.path={tmp_path / 'jsb.json'}", "--data.init_args.batch_size=2", "--data.init_args.per_epoch=4"]
+    words += ["--data.init_args.length=16", f"{small}.width=24", f"{small}.layers=1", f"{small}.heads=2"]
+    words += ["--trainer.precision=32-true", "--trainer.max_epochs=1", "--trainer.check_val_every_n_epoch=1"]
+    run = assemble(["configs/music/jsb.yaml"], folder=tmp_path / "run", overrides=words)
+    with run.claim():
+        assert run.fit()
+    model = load(tmp_path / "run" / "model")
+    assert isinstance(model, Composer) and model.new(1, count=1)[0].tokens.shape == (4, 16)
+    with pytest.raises(InputError, match="take a smaller batch_size"):
+        JsbData(str(tmp_path / "jsb.json"), 512, 16, shift=0).train_dataloader()
+    with pytest.raises(InputError, match="no JSB chorales"):
+        JsbData(str(tmp_path / "none.json")).train_dataloader()
 
 
 def test_a_folder_of_midi_trains_with_its_configuration(tmp_path: Path) -> None:

@@ -49,9 +49,24 @@ def test_a_voxel_field_interpolates_linear_functions_exactly() -> None:
     with torch.no_grad():
         field.raw.add_(-field.bias)  # where the activation is nearly linear, normals are those of the plane
         normal = field.normals(points * 0.8)
-    assert (normal @ down).min() > 0.97
+    assert (torch.nn.functional.normalize(normal, dim=1) @ down).min() > 0.97
+    assert (normal.norm(dim=1) < 1).all()
     surface = torch.nn.functional.softplus(torch.tensor(field.raw_at(SURFACE) + field.bias)) * field.scale
     assert float(surface) == pytest.approx(SURFACE, rel=1e-5)
+
+
+def test_fog_has_no_normals_and_a_surface_has_unit_ones() -> None:
+    """Noise of a few per cent in thin fog is no surface; a step of the density from nothing to `SURFACE` is one."""
+    field = VoxelField(16)
+    noise = torch.randn(16, 16, 16, generator=torch.Generator().manual_seed(0))
+    x = grid_points(16)[..., 0]
+    with torch.no_grad():
+        field.raw.copy_((field.raw_at(4.0) + 0.03 * noise)[None, None])
+        fog = field.normals((grid_points(16) * 0.8).reshape(-1, 3)).norm(dim=1)
+        field.raw.copy_(torch.where(x > 0, field.raw_at(SURFACE), 0.0)[None, None])
+        wall = field.normals(torch.tensor([[0.0, 0.1, -0.2]]))
+    assert float(fog.max()) < 0.15
+    assert torch.allclose(wall, torch.tensor([[-1.0, 0.0, 0.0]]), atol=0.05)
 
 
 def test_general_normals_are_those_of_the_density_and_train() -> None:

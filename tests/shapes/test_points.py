@@ -88,7 +88,7 @@ def test_cloud_i_depends_on_seed_i_alone_and_survives_saving(tmp_path: Path) -> 
         three = model.sample(3, 20, seed=4)
         torch.testing.assert_close(model.sample(1, 20, seed=6)[0], three[2], atol=1e-5, rtol=0)
         assert torch.equal(load(save(tmp_path / f"model{flow}", model)).sample(3, 20, seed=4), three)
-    with pytest.raises(CheckpointError, match="holds a PointEncoder"):
+    with pytest.raises(CheckpointError, match="is a PointEncoder, expected a PointGenerator"):
         PointGenerator.from_pretrained(save(tmp_path / "other", PointEncoder(2)))
 
 

@@ -123,6 +123,14 @@ def test_the_data_are_pictures_of_what_the_words_say() -> None:
     assert sum(len(b["x0"]) for b in module.train_dataloader()) == 10  # full batches only
     held = next(iter(module.val_dataloader()))
     assert not torch.equal(held["cond"]["cameras"][:5], batch["cond"]["cameras"][:5])
+    two = SolidViews(1, size=16, rigs=2, more={"plane": 3}, seed=2)
+    assert two.kinds.bincount().tolist() == [1, 1, 1, 1, 1, 1, 3, 1, 1, 1, 1, 1]
+    azimuth, elevation = two.cameras.view(14, 2, 4, 2).unbind(-1)
+    assert torch.equal(elevation[..., :1].expand_as(elevation), elevation)  # a rig has one elevation, and
+    assert float((elevation[:, 0] - elevation[:, 1]).abs().amin(1).min()) > 0  # rigs have their own
+    assert torch.allclose(azimuth.diff(dim=-1), torch.tensor(90.0), atol=1e-4)
+    with pytest.raises(InputError, match="'dragon': 2"):
+        SolidViews(1, size=16, more={"dragon": 2})
     other = SolidViewsData(13, 1, validation=1, size=16)
     other.setup("fit")
     with pytest.raises(InputError, match="batch_size 13, an epoch has 12 solids"):

@@ -84,21 +84,21 @@ def test_what_no_camera_sees_is_inside_however_thin_the_shell() -> None:
     with torch.no_grad():
         field.raw.copy_(torch.where((radius - 0.32).abs() < 0.05, field.raw_at(60.0), 0.0)[None, None])
     values = hidden(field, 24)
-    assert overlap(values > 0, radius < 0.36) > 0.88
+    assert overlap(values > 0, radius < 0.37) > 0.9
     assert float(values[12, 12, 12]) > 0.45
     assert float(level_of(values)(torch.tensor([[0.0, 0.0, 0.0]]))) > 0.45
-    assert float(level_of(values)(torch.tensor([[0.45, 0.45, 0.45]]))) < -0.2
+    assert float(level_of(values)(torch.tensor([[0.45, 0.45, 0.45]]))) < -0.14
 
 
 def test_blurring_takes_crinkles_and_leaves_planes_and_legs() -> None:
     x, y, z = grid_points(32).unbind(-1)
     plane = calm(0.9 * (0.11 - x))
     assert torch.equal(plane[16, 16] > 0, x[16, 16] < 0.11)
-    assert torch.allclose(plane[16, 16, 12:24], (0.9 * (0.11 - x))[16, 16, 12:24].clamp(-0.25, 0.25), atol=0.02)
-    speck = torch.full((32, 32, 32), -0.25)
+    assert torch.allclose(plane[16, 16, 12:24], (0.9 * (0.11 - x))[16, 16, 12:24].clamp(-0.15, 0.15), atol=0.02)
+    speck = torch.full((32, 32, 32), -0.15)
     speck[16, 16, 16] = 0.75
     assert (calm(speck) < 0).all()
-    leg = torch.where((x.abs() < 0.07) & (z.abs() < 0.07), 0.75, -0.25)  # four voxels across
+    leg = torch.where((x.abs() < 0.07) & (z.abs() < 0.07), 0.75, -0.15)  # four voxels across
     assert (calm(leg)[16, :, 16] > 0).all()
 
 

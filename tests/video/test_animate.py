@@ -103,7 +103,7 @@ def test_a_picture_with_a_motion(folder: Path, tmp_path: Path) -> None:
     for words, frames in (
         (["--arrow", "20,20,40,24", "--arrow", "50,40,50,30"], 6),
         (["--field", "zoom:rate=0.03", "--frames", "4"], 4),
-        (["--field", "rotate", "--frames", "3", "--size", "48x32", "--degrade", "1", "--no-picture"], 3),
+        (["--field", "rotate", "--frames", "3", "--size", "48x32", "--degrade", "1", "--own-picture"], 3),
         (["--like", str(folder / "pan.mp4"), "--frames", "5"], 5),
     ):
         assert animate(folder, tmp_path / "out", photo, *words) == 0

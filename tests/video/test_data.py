@@ -14,7 +14,8 @@ from polyscore.errors import InputError
 from polyscore.films import write_film
 from polyscore.noise import Dither, Motion, Noise, Residual, Silent, as_noise
 from polyscore.pictures import pixels
-from polyscore.video.data import Clips, ClipSource, Examples, FolderOfClips, MovingDigits, Telling, Textures, VideoData
+from polyscore.training.draws import generator_of
+from polyscore.video.data import Clips, ClipSource, Examples, FolderOfClips, Following, MovingDigits, Telling, Textures, VideoData
 from polyscore.video.data.following import following
 from polyscore.video.data.glyphs import distance, paths
 from polyscore.video.data.layers import affine, layered
@@ -240,3 +241,14 @@ def test_a_folder_of_clips(tmp_path: Path) -> None:
 def test_what_cannot_be(make: Callable[[], Clips], message: str) -> None:
     with pytest.raises(InputError, match=message):
         make()
+
+
+@pytest.mark.parametrize("power", [1.0, 4.0])
+def test_shares_of_fresh_noise_are_powers_of_uniform_draws(power: float) -> None:
+    """Of a clip that stands still, frames of noise correlate by (1 - s)^2 / ((1 - s)^2 + s^2) where the share is s = u^power."""
+    clips = MovingDigits(frames=2, size=(24, 24), speed=(0.0, 0.0))(range(12))
+    noise = Following(power=power)(clips, (5, "batch"))
+    share = torch.rand(12, generator=generator_of(5, "batch", "share")) ** power
+    wanted = (1 - share) ** 2 / ((1 - share) ** 2 + share**2)
+    found = (noise[:, :, 0] * noise[:, :, 1]).mean((1, 2, 3))
+    assert float((found - wanted).abs().max()) < 0.12

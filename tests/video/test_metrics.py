@@ -210,7 +210,7 @@ BAD: dict[str, Callable[[Path], Any]] = {
     "not finite": lambda p: read_flow(npz(p / "x.npz", forward=np.full((1, 2, 8, 8), np.nan))),
     "expected \\(frames - 1, 2": lambda p: read_flow(npz(p / "x.npz", forward=np.zeros((2, 8, 8)))),
     "expected numbers": lambda p: read_flow(npz(p / "x.npz", forward=np.array(["a"]))),
-    "Object arrays cannot": lambda p: read_flow(npz(p / "x.npz", forward=np.array([{}], dtype=object))),
+    "it holds Python objects": lambda p: read_flow(npz(p / "x.npz", forward=np.array([{}], dtype=object))),
     "expected noise": lambda p: read_noise(p / "none.safetensors"),
     "no noise file": lambda p: read_noise((p / "x.safetensors", (p / "x.safetensors").write_bytes(b"\0" * 40))[0]),
     "3 frames and the motion is for 4": lambda p: followed(sliding(1, 0, frames=3), translation(1, 0)),

@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--degrade", type=flags.finite, default=0.0, metavar="SHARE", help="0 follows the motion, 1 ignores it (default: 0)"
     )
-    parser.add_argument("--no-picture", action="store_true", help="the model thinks of a picture of its own")
+    parser.add_argument("--own-picture", action="store_true", help="the model thinks of a picture of its own")
     parser.add_argument("--prompt", default="", metavar="TEXT", help="what a diffusers pipeline shall show")
     parser.add_argument("--guidance", type=flags.finite, metavar="SCALE", help="of a diffusers pipeline (default: its own)")
 
@@ -118,7 +118,7 @@ def _by_own(args: argparse.Namespace, device: torch.device) -> tuple[Made, float
         resize_flow(scene.flow, (height * model.fine, width * model.fine)), args.seed, degrade=args.degrade, reduce=model.fine
     )
     noise = source(torch.empty(1, channels, scene.frames, height, width))
-    told = scene.image is not None and channels == 3 and not args.no_picture
+    told = scene.image is not None and channels == 3 and not args.own_picture
     calls = [0]
     hook = model.denoiser.register_forward_hook(lambda *_: calls.__setitem__(0, calls[0] + 1))
     started = time.perf_counter()
@@ -151,7 +151,7 @@ def _by_guest(args: argparse.Namespace, device: torch.device) -> tuple[Made, Non
         noise.to(device),
         frames=scene.frames,
         size=scene.flow.size,
-        image=None if args.no_picture else scene.image,
+        image=None if args.own_picture else scene.image,
         prompt=args.prompt,
         steps=args.steps or 30,
         guidance=args.guidance,

@@ -1,11 +1,11 @@
-"""``polyscore enhance IN... -o OUT``: noisy recordings in, clean ones out, file by file."""
+"""``polyscore enhance IN... -o OUT``: noisy recordings in, clean ones out, file by file; of clipped ones, the peaks rebuilt."""
 
 from __future__ import annotations
 
 import argparse
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from polyscore.cli import flags
 from polyscore.cli.console import say, track
@@ -54,6 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "default": "auto",
             "help": "windows, of one recording or several, in a network call (default: auto; 1 on a CPU, else what fits)",
         },
+    )
+    parser.add_argument(
+        "--restore",
+        choices=("clip",),
+        help="instead of removing noise, rebuild the peaks that a recorder cut off; by sparsity, no model is asked, --steps and "
+        "--preset say how long",
     )
     parser.add_argument("--snr", type=flags.finite, help="of the Langevin steps of pc and langevin (default: the model's)")
     parser.add_argument(
@@ -108,8 +114,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Enhance every input; a file that fails is reported and the others are done."""
     flags.threads(args.threads)
-    from polyscore.audio import SpeechEnhancer
-
     jobs = jobs_of(args.inputs, args.out)
     if args.out == PIPE:
         args.quiet = True  # standard output is the sound's
@@ -119,15 +123,12 @@ def run(args: argparse.Namespace) -> int:
 
         check_matplotlib()
     with Report("enhance", args) as report:
-        device = flags.device(args.device)
-        enhancer = SpeechEnhancer.from_pretrained(args.model, weights=args.weights, device=device)
-        langevin = {"snr": args.snr, "corrector_steps": args.corrector_steps}
-        method = enhancer.method(preset=args.preset, steps=args.steps, sampler=args.sampler, **langevin)
-        _check(args, method)
+        device = "cpu" if args.restore else flags.device(args.device)
+        enhancer, method = _how(args, device)
         report.device, report.nfe = str(device), method.nfe if method.nfe is None else method.nfe * args.samples
         files = Files(args, enhancer, method, page=page, report=report)
         how = f"windows of {enhancer.window(args.chunk):g} s" + (f", {files.size} at a time" if files.size > 1 else "")
-        say(f"{args.model} on {device}: {method}; {how}", quiet=args.quiet)
+        say(f"{args.restore or args.model} on {device}: {method}; {how}", quiet=args.quiet)
         for job in track(jobs, "enhancing", total=len(jobs), quiet=args.quiet):
             if args.dry_run:
                 with report.item(job.source, job.target) as item:
@@ -139,6 +140,23 @@ def run(args: argparse.Namespace) -> int:
     if page is not None:
         page.write(report.as_dict(), str(method))
     return report.exit_code
+
+
+def _how(args: argparse.Namespace, device: Any) -> tuple[Any, Any]:
+    """The model and its method; for restoring, what stands in for both."""
+    if args.restore:
+        from polyscore.cli.enhance_restore import Restorer
+
+        restorer = Restorer.of(args)
+        return restorer, restorer
+    from polyscore.audio import SpeechEnhancer
+
+    enhancer = SpeechEnhancer.from_pretrained(args.model, weights=args.weights, device=device)
+    method = enhancer.method(
+        preset=args.preset, steps=args.steps, sampler=args.sampler, snr=args.snr, corrector_steps=args.corrector_steps
+    )
+    _check(args, method)
+    return enhancer, method
 
 
 def _check(args: argparse.Namespace, method: Method) -> None:

@@ -24,10 +24,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from polyscore.audio.io import AudioFormat
-    from polyscore.audio.methods import Method
-    from polyscore.audio.pipeline import SpeechEnhancer
     from polyscore.audio.recording import Recording
     from polyscore.cli.audio_page import AudioPage
+    from polyscore.cli.enhance_restore import Restored
 
 __all__ = ["Files", "announce"]
 
@@ -39,7 +38,7 @@ class _Ready:
     wave: Tensor | None = None
     form: AudioFormat | None = None
     missing: int = 0
-    recording: Recording | None = None
+    recording: Recording | Restored | None = None
     skipped: bool = False
     error: Exception | None = None
 
@@ -57,14 +56,14 @@ class Files:
 
     Args:
         args: the flags of the verb.
-        enhancer: the model.
+        enhancer: the model, or what stands in for it (`polyscore.cli.enhance_restore`).
         method: how it is run.
         page: the HTML report, if there is one.
         report: where what was done is put down.
     """
 
     def __init__(
-        self, args: argparse.Namespace, enhancer: SpeechEnhancer, method: Method, *, page: AudioPage | None, report: Report
+        self, args: argparse.Namespace, enhancer: Any, method: Any, *, page: AudioPage | None, report: Report
     ) -> None:
         self.args, self.enhancer, self.method, self.page, self.report = args, enhancer, method, page, report
         self.size = enhancer.batch(args.chunk) if args.batch_size == "auto" else args.batch_size
@@ -131,6 +130,7 @@ class Files:
         doubt = None
         if ready.recording is not None:
             clean = ready.recording.result()
+            item.update(getattr(ready.recording, "notes", {}))
         else:
             from polyscore.audio.posterior import summarise
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polyscore.errors import InputError
+from polyscore.hub.files import path_error
 
 __all__ = ["PIPE", "Job", "jobs_of"]
 
@@ -36,7 +37,8 @@ def jobs_of(inputs: Iterable[str], out: Path) -> list[Job]:
     if str(PIPE) in inputs or out == PIPE:
         return [_piped(inputs, out, SUFFIXES)]
     found = list(_found(inputs, out, SUFFIXES))
-    one_file = len(found) == 1 and out.suffix.lower() in SUFFIXES and not out.is_dir() and Path(found[0][0]).is_file()
+    only = found[0][0] if len(found) == 1 and found[0][2] is None else None
+    one_file = only is not None and out.suffix.lower() in SUFFIXES and not out.is_dir() and only.is_file()
     sources = {os.path.realpath(source) for source, _, error in found if error is None}
     jobs: list[Job] = []
     taken: dict[str, Path] = {}
@@ -64,10 +66,15 @@ def _piped(inputs: list[str], out: Path, suffixes: frozenset[str]) -> Job:
 
 def _found(inputs: Iterable[str], out: Path, suffixes: frozenset[str]) -> Iterator[tuple[Path, Path, str | None]]:
     """(file, its place below the output folder, why it cannot be read)."""
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for text in inputs:
         path = Path(text)
-        if path.is_dir():
+        try:
+            is_folder = path.is_dir()
+        except OSError as reason:  # a name that is too long, for instance
+            yield path, Path("none"), str(path_error(reason) or reason)
+            continue
+        if is_folder:
             root, files = path, sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes)
             earlier = out.resolve() if path.resolve() in out.resolve().parents else None  # what a run before this one wrote
             files = [file for file in files if file.is_file() and earlier not in file.resolve().parents]
@@ -82,8 +89,9 @@ def _found(inputs: Iterable[str], out: Path, suffixes: frozenset[str]) -> Iterat
             if not files:
                 yield path, Path("none"), f"{text}: the pattern matches no file"
         for file in files:
-            if file.resolve() not in seen:
-                seen.add(file.resolve())
+            place = os.path.realpath(file)  # Path.resolve ends at a link that leads round in a circle
+            if place not in seen:
+                seen.add(place)
                 yield file, file.relative_to(root), None
 
 

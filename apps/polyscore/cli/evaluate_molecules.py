@@ -47,11 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resamples", type=flags.whole(1), default=500, metavar="N", help="of the bootstrap (default: 500)")
     flags.add(
         parser,
-        "out",
-        "seed",
-        "threads",
-        "report",
-        "quiet",
+        *flags.SCORE,
         out={"metavar": "FILE.csv", "help": "write the molecules, one by one, with their properties"},
         seed={"help": "seed of the bootstrap (default: 0)"},
     )

@@ -39,11 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     flags.add(
         parser,
-        "out",
-        "seed",
-        "threads",
-        "report",
-        "quiet",
+        *flags.SCORE,
         out={"metavar": "FILE.csv", "help": "write the scores file by file"},
         seed={"help": "seed of the bootstrap and of the hidden cells (default: 0)"},
     )

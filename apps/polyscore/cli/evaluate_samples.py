@@ -46,6 +46,10 @@ def run(args: argparse.Namespace) -> int:
         report.device = "cpu"
         paths = {"samples": args.samples, "reference": args.reference, "training": args.training}
         sets = {name: _features(path, args) for name, path in paths.items() if path}
+        for name, part in sets.items():
+            if part.shape[1] != sets["samples"].shape[1]:
+                widths = f"{part.shape[1]} numbers a sample, those of {args.samples} have {sets['samples'].shape[1]}"
+                raise InputError(f"{paths[name]}: {widths}; expected one width")
         report.metrics = scores(**sets, neighbours=args.neighbours, seed=args.seed)
         report.add(str(args.samples), samples=len(sets["samples"]))
         say(_shown(report.metrics), quiet=args.quiet)
@@ -88,13 +92,21 @@ def _features(path: Path, args: argparse.Namespace) -> Tensor:
         samples = _embedder(args.embed)(samples)
         if not isinstance(samples, torch.Tensor) or samples.ndim != 2:
             raise InputError(f"--embed {args.embed} gave {type(samples).__name__}; expected features (N, K)")
-    return samples.reshape(len(samples), -1).double()
+    if len(samples) < 2:
+        raise InputError(f"{path}: {len(samples)} samples; expected at least 2")
+    features = samples.reshape(len(samples), -1).double()
+    lost = int((~torch.isfinite(features)).any(1).sum())
+    if lost:
+        raise InputError(f"{path}: {lost} of {len(features)} samples hold NaN or infinite numbers; take them out first")
+    return features
 
 
 def _read(path: Path, key: str | None) -> Tensor:
     import numpy as np
     import torch
     from safetensors import SafetensorError
+
+    from polyscore.hub.numpy_files import read_numpy
 
     if path.is_dir():
         return _pictures(path)
@@ -104,9 +116,8 @@ def _read(path: Path, key: str | None) -> Tensor:
 
             arrays = load_file(path)
         else:
-            loaded = np.load(path, allow_pickle=False)
-            arrays = {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    except (OSError, ValueError, EOFError, SafetensorError) as error:
+            arrays = read_numpy(path)
+    except (OSError, ValueError, SafetensorError) as error:
         raise InputError(f"{path}: cannot be read as .npy, .npz or .safetensors ({str(error).splitlines()[0]})") from error
     wanted = key if key in arrays or "" in arrays else None
     if wanted is None and (key is not None or len(arrays) != 1):
@@ -130,7 +141,13 @@ def _pictures(folder: Path) -> Tensor:
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _PICTURES)
     if not paths:
         raise InputError(f"{folder}: holds no picture; expected {', '.join(_PICTURES)}")
-    arrays = [np.asarray(Image.open(path).convert("RGB"), np.float64) / 255 for path in paths]
+    arrays = []
+    for path in paths:
+        try:
+            with Image.open(path) as file:
+                arrays.append(np.asarray(file.convert("RGB"), np.float64) / 255)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise InputError(f"{path}: cannot be read as a picture ({error})") from error
     shapes = {array.shape for array in arrays}
     if len(shapes) > 1:
         raise InputError(f"{folder}: pictures of {len(shapes)} sizes; expected one size")

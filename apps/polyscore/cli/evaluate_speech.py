@@ -66,11 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     flags.add(
         parser,
-        "out",
-        "seed",
-        "threads",
-        "report",
-        "quiet",
+        *flags.SCORE,
         out={"metavar": "FILE.csv", "help": "write the scores file by file"},
         seed={"help": "seed of the bootstrap (default: 0)"},
     )
@@ -182,6 +178,10 @@ def _score(scorer: Scorer, folders: Mapping[str, Path], job: tuple[str, Mapping[
     if missing:
         raise InputError(f"{name}: has no file of that name in {' and '.join(missing)}")
     read_files = {role: read(file) for role, file in files.items()}
+    for role, (wave, _) in read_files.items():
+        if not wave.isfinite().all():
+            lost = f"{int((~wave.isfinite()).sum())} of {wave.numel()} samples are NaN or infinite"
+            raise InputError(f"{files[role]}: {lost}; no score is defined")
     try:
         waves, rate, cut = align({role: (wave, form.rate) for role, (wave, form) in read_files.items()})
     except InputError as error:

@@ -54,11 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     flags.add(
         parser,
-        "out",
-        "seed",
-        "threads",
-        "report",
-        "quiet",
+        *flags.SCORE,
         out={"metavar": "FILE.csv", "help": "write the scores clip by clip"},
         seed={"help": "seed of the bootstrap (default: 0)"},
     )
@@ -122,7 +118,10 @@ def _score(clip: Path, args: argparse.Namespace, item: Item) -> Tensor:
     item.update(frames=len(film), size=list(film.shape[2:]))
     asked = args.flow or next((file for file in (clip.with_suffix(".npz"), clip.parent / "flow.npz") if file.is_file()), None)
     if asked is not None:
-        scores = followed(film, read_flow(asked), method=args.method)
+        flow = read_flow(asked)
+        if len(flow) + 1 != len(film):
+            raise InputError(f"{clip}: has {len(film)} frames, the motion in {asked} is for {len(flow) + 1}; expected the same")
+        scores = followed(film, flow, method=args.method)
         item.update(asked=str(asked), epe=scores.error, epe_moving=scores.moving, epe_nothing=scores.nothing)
         item.update(correlation=scores.correlation, speed=scores.speed, judged=scores.judged)
     own = estimate(film, args.method)

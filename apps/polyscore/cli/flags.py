@@ -21,10 +21,13 @@ from polyscore.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["add", "threads", "device", "whole", "finite", "FLAGS", "RUN"]
+__all__ = ["add", "threads", "device", "whole", "finite", "FLAGS", "RUN", "SCORE"]
 
 RUN = ("model", "out", "seed", "steps", "sampler", "device", "threads", "batch_size", "report", "quiet")
 """What every verb that runs a model has."""
+
+SCORE = ("out", "seed", "threads", "report", "quiet")
+"""What every verb that measures has."""
 
 
 def add(parser: argparse.ArgumentParser, *names: str, **changes: Mapping[str, Any]) -> None:

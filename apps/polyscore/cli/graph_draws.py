@@ -104,7 +104,7 @@ class Draws:
     def _open(self, folder: str, settings: Mapping[str, Any]) -> Shards:
         from polyscore.training.shards import Shards
 
-        own = {name: getattr(self.args, name) for name in ("seed", "preset", "sampler", "steps", "size")}
+        own = {name: getattr(self.args, name) for name in ("seed", "preset", "sampler", "steps")} | {"nodes": self.args.size}
         size = -(-self.args.batch_size // self.island) * self.island
         shards = Shards(self.args.out / folder, self.total, size, own | {"model": str(self.args.model)} | dict(settings))
         if not self.args.resume and shards.folder.exists():

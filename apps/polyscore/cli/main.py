@@ -24,7 +24,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Protocol, cast
 
-__all__ = ["main", "VERBS"]
+__all__ = ["main", "VERBS", "load", "parse"]
 
 VERBS = (
     "models", "info", "convert", "export", "fit", "sample", "enhance", "molecules", "graphs", "evaluate", "demo", "data",
@@ -44,6 +44,19 @@ class Verb(Protocol):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _main(words)
+        sys.stdout.flush()  # here, so that a full disk is an error with a sentence, and not a complaint of Python at exit
+    except BrokenPipeError:  # the reader of a pipe has gone (`polyscore models | head`)
+        _mute()
+        return 1
+    except OSError as error:
+        _mute()
+        return _complain("polyscore", _of_system(error), 1)
+    return code
+
+
+def _main(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(_overview())
         return 0 if words else 2
@@ -53,8 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[0] not in VERBS:
         return _complain("polyscore", f"{_unknown(words[0])} The verbs are {', '.join(VERBS)}.", 2)
     try:
-        verb = _load(words[0])
-        args = _parse(words[0], verb, words[1:])
+        verb = load(words[0])
+        args = parse(words[0], verb, words[1:])
     except SystemExit as stop:  # argparse has printed its help or its complaint
         return stop.code if isinstance(stop.code, int) else 2
     return _run(words[0], verb, args)
@@ -77,14 +90,16 @@ def _run(name: str, verb: Verb, args: argparse.Namespace) -> int:
         return _complain(who, _absent(error), 1, debug=args.debug)
     except KeyboardInterrupt:
         return _complain(who, "interrupted", 130, debug=args.debug)
-    except BrokenPipeError:  # the reader of a pipe has gone (`polyscore models | head`); Python would complain at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return _complain(who, _of_system(error), 1, debug=args.debug)
     except Exception as error:  # noqa: BLE001 - the last resort of a program
         return _complain(who, _internal(error), 1, debug=args.debug)
 
 
-def _parse(name: str, verb: Verb, words: list[str]) -> argparse.Namespace:
+def parse(name: str, verb: Verb, words: list[str]) -> argparse.Namespace:
+    """The arguments of a verb; words that it cannot use are a complaint of argparse and its `SystemExit`."""
     parser = argparse.ArgumentParser(prog=f"polyscore {name}", description=verb.HELP, allow_abbrev=False)
     verb.add_arguments(parser)
     parser.add_argument("--debug", action="store_true", help="show the full traceback of an error")
@@ -95,12 +110,13 @@ def _parse(name: str, verb: Verb, words: list[str]) -> argparse.Namespace:
     return args
 
 
-def _load(name: str) -> Verb:
+def load(name: str) -> Verb:
+    """The module of a verb."""
     return cast(Verb, importlib.import_module(f"polyscore.cli.{name.replace('-', '_')}"))
 
 
 def _overview() -> str:
-    lines = [f"  {name:12}{_load(name).HELP}" for name in VERBS]
+    lines = [f"  {name:12}{load(name).HELP}" for name in VERBS]
     return "\n".join(
         [
             "usage: polyscore VERB [options]",
@@ -126,10 +142,20 @@ def _unknown(word: str) -> str:
 
 
 def _absent(error: ModuleNotFoundError) -> str:
-    package = (error.name or "").partition(".")[0]
-    if package in ("", "polyscore"):
-        return _internal(error)
-    return f"this needs the package {package}, which is not installed: pip install 'polyscore[all]'"
+    from polyscore.cli import extras
+
+    return extras.sentence(error) or _internal(error)
+
+
+def _of_system(error: OSError) -> str:
+    from polyscore.hub.files import path_error
+
+    return str(path_error(error) or _internal(error))
+
+
+def _mute() -> None:
+    """Nothing can be written to standard output any more; what waits to be is dropped, or Python would complain at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _internal(error: Exception) -> str:

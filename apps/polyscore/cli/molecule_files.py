@@ -121,7 +121,7 @@ def _animate(args: argparse.Namespace, work: Work, candidate: Candidate) -> None
     from polyscore.graphs import Graphs
     from polyscore.graphs.batch import mask_of
     from polyscore.graphs.chem import decode, files
-    from polyscore.graphs.chem.decode import outcome
+    from polyscore.graphs.chem.decode import repaired
 
     # of an island, the one that was kept alone: what it was copied from is not seen
     method = work.model.method(preset=args.preset, sampler=args.sampler, steps=args.steps)
@@ -133,6 +133,6 @@ def _animate(args: argparse.Namespace, work: Work, candidate: Candidate) -> None
             state = {name: value.float().cpu() for name, value in frame.prediction.x0.items()}
             [graph] = decode(Graphs.of(state, mask), work.model.atoms)
             if graph.atoms:
-                pictures.append(files.draw(outcome(graph).mol, f"t = {frame.t:.2f}"))
+                pictures.append(files.draw(repaired(graph), f"t = {frame.t:.2f}"))
     pictures.append(files.draw(candidate.outcome.fragment, candidate.outcome.smiles))
     files.write_gif(args.out / "trajectory.gif", pictures)

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polyscore.cli import flags, graph_draws, molecule_steering
+from polyscore.cli import flags, graph_draws, molecule_between, molecule_steering
 from polyscore.cli.console import say, track
 from polyscore.cli.report import Report
 from polyscore.errors import InputError
@@ -52,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--target", metavar="TEXT", help='conditions on properties, such as "qed>0.6, logp<=3" (qed logp sa mw tpsa ring)'
     )
+    molecule_between.add_arguments(parser)
     molecule_steering.add_arguments(parser)
     parser.add_argument(
         "--tries",
@@ -83,6 +84,11 @@ def run(args: argparse.Namespace) -> int:
     model = GraphGenerator.from_pretrained(args.model, device=device)
     if not model.atoms:
         raise InputError(f"--model {args.model} draws graphs without atoms; `polyscore graphs` draws from it")
+    if args.between:
+        with Report("molecules", args) as report:
+            report.device = str(device)
+            molecule_between.run(args, model, report)
+        return report.exit_code
     scaffold = Scaffold.of(args.scaffold, model.atoms) if args.scaffold else None
     work = Work(args, model, conditions, scaffold=scaffold, guide=molecule_steering.guide_of(args, model))
     with Report("molecules", args) as report:

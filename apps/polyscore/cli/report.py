@@ -167,6 +167,16 @@ def _sentence(error: BaseException) -> str:
         return "interrupted"
     if isinstance(error, PolyscoreError):
         return str(error)
+    if isinstance(error, OSError):
+        from polyscore.hub.files import path_error
+
+        if (known := path_error(error)) is not None:
+            return str(known)
+    if isinstance(error, ModuleNotFoundError):
+        from polyscore.cli import extras
+
+        if (absent := extras.sentence(error)) is not None:
+            return absent
     return f"internal error ({type(error).__name__}: {error})"
 
 

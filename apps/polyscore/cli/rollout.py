@@ -51,7 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", metavar="NAME", help="metaworld: which task (default: reach-v3)")
     parser.add_argument("--episodes", type=flags.whole(1), default=100, metavar="N", help="how many (default: 100)")
     parser.add_argument(
-        "--cfg", type=flags.finite, metavar="SCALE", help="classifier-free guidance; 1 is none (default: the policy's own)"
+        *("--guidance", "--cfg"),
+        dest="cfg",
+        type=flags.finite,
+        metavar="SCALE",
+        help="classifier-free guidance; 1 is none (default: the policy's own)",
     )
     parser.add_argument(
         "--schedule", metavar="NAME", help="levels of noise: linear, exponential, karras, ... (default: the policy's own)"

@@ -36,11 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="CLIP|SCENE.yaml", help="a video clip, or a scene (docs/domains/video.md)")
     flags.add(
         parser,
-        "out",
-        "seed",
-        "threads",
-        "report",
-        "quiet",
+        *flags.SCORE,
         out={"required": True, "metavar": "NOISE.safetensors", "help": "file for the noise; the film is written beside it"},
         seed={"help": "seed of the first sample's noise, the next has the next (default: 0)"},
     )

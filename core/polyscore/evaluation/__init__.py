@@ -7,7 +7,7 @@ from polyscore.evaluation.frechet import frechet
 from polyscore.evaluation.geometry import LocalGeometry, local_geometry
 from polyscore.evaluation.likelihood import log_likelihood
 from polyscore.evaluation.memorisation import agreement, authenticity, copied, copy_ratio, three_sample
-from polyscore.evaluation.vendi import cosine, gaussian, vendi
+from polyscore.variety import cosine, gaussian, vendi
 
 __all__ = [
     "PRDC",

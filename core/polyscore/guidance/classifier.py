@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from polyscore.denoisers.base import Prediction
-from polyscore.guidance.wrapper import Wrapper, each_leaf, real
+from polyscore.guidance.wrapper import Wrapper, each_leaf, held, real
 from polyscore.state import Given, LeafTime, State, Time, map_state
 
 __all__ = ["ClassifierGuidance"]
@@ -45,7 +45,7 @@ class ClassifierGuidance(Wrapper):
         gradient = self._gradient(x, t, given)
         x0 = each_leaf(self._shifted, self.process, x, t, given, prediction.x0, gradient)
         if isinstance(x0, Mapping):  # leaves held at t = 0 keep their prediction
-            x0 = {name: part if _moves(t, name) else prediction.x0[name] for name, part in x0.items()}
+            x0 = {name: prediction.x0[name] if held(t, name) else part for name, part in x0.items()}
         return replace(prediction, x0=x0)
 
     def _gradient(self, x: State, t: Time, given: Given) -> State:
@@ -63,8 +63,3 @@ class ClassifierGuidance(Wrapper):
         a, _, s = (real(c, t, x) for c in process.coefs_of(t))
         factor = torch.where(a > 0, s**2 / a, torch.zeros_like(a))
         return x0 + self.scale * factor * gradient
-
-
-def _moves(t: Time, name: str) -> bool:
-    time = t[name] if isinstance(t, Mapping) else t
-    return isinstance(time, Tensor) or time != 0.0

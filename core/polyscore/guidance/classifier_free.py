@@ -12,11 +12,11 @@ from typing import Any, TypeAlias
 
 from polyscore.denoisers.base import Prediction
 from polyscore.errors import InputError
-from polyscore.guidance.stacking import both
+from polyscore.guidance.stacking import both, repeated, size
 from polyscore.guidance.wrapper import Wrapper, between, each_leaf
 from polyscore.state import Given, State, Time
 
-__all__ = ["CFG", "CFGPlusPlus", "Null"]
+__all__ = ["CFG", "CFGPlusPlus", "CFGPlusPlusInversion", "Null"]
 
 Null: TypeAlias = "Given | Callable[[Given], Given]"
 
@@ -53,7 +53,7 @@ class CFG(Wrapper):
         if self.scale == 1.0:
             return self.denoiser(x, t, given)
         if self.scale == 0.0:
-            return self.denoiser(x, t, without(given, self.null))
+            return self.denoiser(x, t, repeated(given, without(given, self.null), size(x)))
         cond, null = both(self.denoiser, x, t, (given, without(given, self.null)), self.passes)
         eps = None if cond.eps is None or null.eps is None else between(null.eps, cond.eps, self.scale)
         x0 = between(null.x0, cond.x0, self.scale)
@@ -66,7 +66,8 @@ class CFGPlusPlus(Wrapper):
 
     x0 = x0(null) + scale (x0(cond) - x0(null)),   eps = (x - a x0(null) - b y) / s,
     so a DDIM step is x_u = a_u x0 + b_u y + s_u eps(null): guidance stays on the data's manifold. scale = 0 is the unconditional
-    model, bit for bit.
+    model, bit for bit. Any other table makes its own unconditional step and this one jump of the state, by a scale (x0(cond) -
+    x0(null)); so the strength of a run grows with the number of its steps, and samplers that choose their steps do not know it.
 
     Args:
         denoiser, null, passes: as for `CFG`.
@@ -82,11 +83,29 @@ class CFGPlusPlus(Wrapper):
     def __call__(self, x: State, t: Time, given: Given) -> Prediction:
         nothing = without(given, self.null)
         if self.scale == 0.0:
-            return self.denoiser(x, t, nothing)
+            return self.denoiser(x, t, repeated(given, nothing, size(x)))
         cond, null = both(self.denoiser, x, t, (given, nothing), self.passes)
         eps = each_leaf(lambda p, x, t, given, x0: p.eps(x, x0, t, given=given), self.process, x, t, given, null.x0)
         x0 = between(null.x0, cond.x0, self.scale)
         return Prediction(x0, eps, {**null.extra, **cond.extra, "cond": cond.x0, "null": null.x0})
+
+
+@dataclass(frozen=True)
+class CFGPlusPlusInversion(CFGPlusPlus):
+    """The way back of CFG++ with DDIM, for falling times turned round (Chung et al. 2024, algorithm 3): x0(null), guided eps.
+
+    From x_u to the noisier t: x_t = a_t x0(null) + b_t y + s_t (eps(null) + scale (eps(cond) - eps(null))), which undoes a step
+    of `CFGPlusPlus` whose predictions are the same at both ends.
+    """
+
+    def __call__(self, x: State, t: Time, given: Given) -> Prediction:
+        nothing = without(given, self.null)
+        if self.scale == 0.0:
+            return self.denoiser(x, t, repeated(given, nothing, size(x)))
+        cond, null = both(self.denoiser, x, t, (given, nothing), self.passes)
+        x0 = between(null.x0, cond.x0, self.scale)
+        eps = each_leaf(lambda p, x, t, given, x0: p.eps(x, x0, t, given=given), self.process, x, t, given, x0)
+        return Prediction(null.x0, eps, {**null.extra, **cond.extra, "cond": cond.x0, "null": null.x0})
 
 
 def without(given: Given, null: Null) -> Given:

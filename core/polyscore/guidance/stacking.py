@@ -11,7 +11,7 @@ from torch import Tensor
 from polyscore.denoisers.base import Denoiser, Prediction
 from polyscore.state import Given, State, Time, map_state
 
-__all__ = ["both", "stack"]
+__all__ = ["both", "repeated", "size", "stack"]
 
 
 class _UnlikeError(Exception):
@@ -20,17 +20,31 @@ class _UnlikeError(Exception):
 
 def both(denoiser: Denoiser, x: State, t: Time, given: tuple[Given, Given], passes: int = 1) -> tuple[Prediction, Prediction]:
     """The predictions for either of two `given`; in one pass if `passes` is 1 and the two can be stacked, else in two."""
-    batch = len(next(iter(x.values())) if isinstance(x, Mapping) else x)
+    batch = size(x)
     try:
         joint = Given(*stack(tuple(given[0]), tuple(given[1]), batch)) if passes == 1 else None
     except _UnlikeError:
         joint = None
     if joint is None:
-        return denoiser(x, t, given[0]), denoiser(x, t, given[1])
+        return denoiser(x, t, given[0]), denoiser(x, t, repeated(*given, batch))
     times = {name: _twice(time, batch) for name, time in t.items()} if isinstance(t, Mapping) else _twice(t, batch)
     out = denoiser(map_state(lambda leaf: torch.cat([leaf, leaf]), x), times, joint)
     first, second = (Prediction(*(_rows(part, rows, batch) for part in (out.x0, out.eps, out.extra))) for rows in _halves(batch))
     return first, second
+
+
+def size(x: State) -> int:
+    """The number of samples of a state."""
+    return len(next(iter(x.values())) if isinstance(x, Mapping) else x)
+
+
+def repeated(a: Given, b: Given, batch: int) -> Given:
+    """`b` with single rows repeated for all samples, as stacking on `a` does; `b` itself where the two cannot be stacked."""
+    try:
+        joint = stack(tuple(a), tuple(b), batch)
+    except _UnlikeError:
+        return b
+    return Given(*(_rows(part, slice(batch, 2 * batch), batch) for part in joint))
 
 
 def stack(a: Any, b: Any, batch: int) -> Any:

@@ -13,7 +13,7 @@ from polyscore.denoisers.base import Denoiser, begin
 from polyscore.processes import expand
 from polyscore.state import Given, LeafTime, State, Time, leaf_given, leaf_time, map_state
 
-__all__ = ["Wrapper", "between", "each_leaf", "real"]
+__all__ = ["Wrapper", "between", "each_alike", "each_leaf", "held", "real"]
 
 LeafRule: TypeAlias = Callable[..., Tensor]
 
@@ -42,12 +42,22 @@ def each_leaf(rule: LeafRule, process: Any, x: State, t: Time, given: Given, *st
     out = {}
     for name, leaf in x.items():
         time = leaf_time(t, name)
-        held = isinstance(time, float) and time == 0.0
         parts = [state[name] for state in states if isinstance(state, Mapping)]
-        out[name] = torch.zeros_like(leaf) if held else rule(process[name], leaf, time, leaf_given(given, name), *parts)
+        out[name] = torch.zeros_like(leaf) if held(t, name) else rule(process[name], leaf, time, leaf_given(given, name), *parts)
     return out
+
+
+def held(t: Time, name: str) -> bool:
+    """Whether leaf `name` is known data: at t = 0, said as a number."""
+    time = leaf_time(t, name)
+    return not isinstance(time, Tensor) and time == 0.0
 
 
 def real(coef: Tensor, t: LeafTime, x: Tensor) -> Tensor:
     """A coefficient at time t, ready to multiply x."""
     return expand(coef, torch.as_tensor(t, dtype=torch.float64), x).to(x.real.dtype if x.is_complex() else x.dtype)
+
+
+def each_alike(weight: Tensor, x: Tensor) -> Tensor:
+    """A number for each sample (B,), ready to multiply x (B, ...)."""
+    return weight.to(x.device, x.real.dtype if x.is_complex() else x.dtype).reshape(-1, *[1] * (x.ndim - 1))

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from polyscore.hub.card import card_template
     from polyscore.hub.config import build, config_of
     from polyscore.hub.folder import load, load_as, save
+    from polyscore.hub.pretrained import Pretrained
     from polyscore.hub.remote import pull, push
 
 __all__ = [
     "save",
     "load",
     "load_as",
+    "Pretrained",
     "shipped",
     "Shipped",
     "push",
@@ -36,6 +38,7 @@ _LATE = {
     "save": "folder",
     "load": "folder",
     "load_as": "folder",
+    "Pretrained": "pretrained",
     "config_of": "config",
     "build": "config",
     "push": "remote",

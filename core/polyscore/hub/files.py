@@ -20,9 +20,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from polyscore.errors import PolyscoreError
+from polyscore.errors import InputError, PolyscoreError
 
-__all__ = ["atomic_path", "atomic_directory", "check_writable", "output_error", "readable_size"]
+__all__ = ["atomic_path", "atomic_directory", "check_writable", "output_error", "path_error", "readable_size"]
 
 # What the operating system says, and what a user can do about it. An errno that is not here is not about the
 # destination (a bug, a vanished input), and stays the OSError it was.
@@ -38,6 +38,7 @@ _CAUSES = {
     errno.EISDIR: "it is a folder, and a file was to be written",
     errno.EEXIST: "a file of that name stands where a folder is needed",
     errno.ENAMETOOLONG: "the name is too long for the file system",
+    errno.ELOOP: "its symbolic links lead round in a circle",
 }
 
 
@@ -107,6 +108,17 @@ def output_error(path: str | os.PathLike[str], error: OSError) -> PolyscoreError
     """The error to show for ``error`` met while writing ``path``; None where it does not concern the destination."""
     cause = _CAUSES.get(error.errno or 0)
     return PolyscoreError(f"cannot write {os.fspath(path)}: {cause}") if cause else None
+
+
+def path_error(error: OSError) -> PolyscoreError | None:
+    """The error to show for ``error`` where no reader or writer has explained it; None where it does not say which path.
+
+    A disk that is full fails without a name when it is the standard output's.
+    """
+    cause = _CAUSES.get(error.errno or 0)
+    if cause and error.filename is not None:
+        return InputError(f"{os.fsdecode(error.filename)}: cannot be used: {cause}")
+    return PolyscoreError(f"cannot write the output: {cause}") if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
 
 
 class _Abandon(Exception):  # noqa: N818 - a signal, not an error

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from polyscore.errors import CheckpointError
+from polyscore.errors import CheckpointError, ConfigError
 from polyscore.hub.card import default_card
 from polyscore.hub.config import build, config_of
 from polyscore.hub.files import atomic_directory
@@ -70,7 +70,10 @@ def load(path: str | os.PathLike[str], *, allow: Sequence[str] = (), device: str
     read_header(folder / WEIGHTS)  # before a network of any size is built
     config = read_config(folder)
     with torch.random.fork_rng(devices=[]):  # constructors draw initial weights
-        model = build({key: config[key] for key in ("class_path", "init_args") if key in config}, allow=allow)
+        try:
+            model = build({key: config[key] for key in ("class_path", "init_args") if key in config}, allow=allow)
+        except ConfigError as error:
+            raise ConfigError(f"{folder / CONFIG}: {error}") from error
     if not isinstance(model, nn.Module):
         raise CheckpointError(f"{folder / CONFIG} describes a {type(model).__name__}, expected a torch module")
     load_weights(folder / WEIGHTS, model)

@@ -6,7 +6,7 @@ update, whose curvature term diffusers writes with -1/2 where integration gives 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -126,7 +126,7 @@ class PartialUniPC(UniPC):
 
     disabled: tuple[int, ...] = ()
 
-    def correct(self, b: Builder, t: Node, past: list[tuple[Node, int]], used: int, call: int) -> None:
+    def correct(self, b: Builder, t: Node, past: list[tuple[Node, int]], used: Mapping[int, Number], call: int) -> None:
         if b.nodes.index(t) - 1 in self.disabled:
             b.move(t, keep={0: 1.0}, into=1)
         else:

@@ -58,7 +58,7 @@ def red_diff(
         t = schedule(torch.zeros(len(mu), dtype=torch.float64), step / steps)
         with torch.enable_grad():
             pulled = rule(mu, {"cond": given}, denoiser=denoiser, process=process, noise=source, t=t).loss
-            loss = measurement.misfit(mu) + weight * pulled
-        (mu.grad,) = torch.autograd.grad(loss.sum(), mu)
+            loss = (measurement.misfit(mu) + weight * pulled).sum()
+            (mu.grad,) = torch.autograd.grad(loss, mu)
         optimiser.step()
     return mu.detach()

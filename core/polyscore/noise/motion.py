@@ -103,10 +103,12 @@ class Nearest(Motion):
             landing = torch.where(inside, landing, own)
             taken = torch.zeros(cells, dtype=torch.bool, device=device).index_fill_(0, landing, True)
             origin, found = _cell((grid + step.backward).round(), height, width)
-            found = found & step.known
-            source = torch.cat([torch.where(inside, own, cells), torch.where(found & ~taken, origin, cells)])
-            target = torch.cat([landing, torch.where(taken, cells, own)])
-            landed, _, plan = _merge(density, source, target, cells)
+            free = (~taken).nonzero()[:, 0]
+            parent = torch.where(found & step.known, origin, cells).index_select(0, free)
+            # The original divides its fresh noise among the cells that are taken too; one piece that is dropped stands for them.
+            source = torch.cat([torch.where(inside, own, cells), parent, own.new_full((1,), cells)])
+            target = torch.cat([landing, free, own.new_full((1,), cells)])
+            landed, _, plan = _merge(density, source, target, cells, last=cells - len(free))
             density = torch.cat([_settled(landed), density.new_ones(1)])
             yield plan
 
@@ -244,14 +246,22 @@ def _gathered(values: Tensor, source: Tensor, target: Tensor, share: Tensor) -> 
     return torch.zeros_like(values).index_add_(0, target, values.index_select(0, source) * share)
 
 
-def _merge(density: Tensor, source: Tensor, target: Tensor, cells: int) -> tuple[Tensor, Tensor, Transport]:
-    """Divide the density w of each source among its k pieces and sum it in each target.
+def _merge(
+    density: Tensor, source: Tensor, target: Tensor, cells: int, *, last: int = 1
+) -> tuple[Tensor, Tensor, Transport]:
+    """Divide the density w of each source among its k pieces and sum it in each target; the last piece is so many in one.
 
     Returns the density that landed in every cell, w / k of every source, and the transport with a = w / sqrt(k).
     """
     copies = density.new_zeros(len(density)).index_add_(0, source, density.new_ones(1).expand(len(source)))
+    share = None
+    if last > 1:
+        copies[source[-1]] += last - 1
+        share = copies.reciprocal().index_select(0, source)
+        share[-1] *= last
     each = density / copies.clamp_min(1)
-    plan = Transport(source, target, None, (each * density).sqrt().index_select(0, source), sources=len(density), targets=cells)
+    weight = (each * density).sqrt().index_select(0, source)
+    plan = Transport(source, target, share, weight, sources=len(density), targets=cells)
     landed = density.new_zeros(cells + 1).index_add_(0, target, each.index_select(0, source))[:-1]
     return landed, each, plan
 

@@ -6,6 +6,7 @@ builder adds the y column that makes z exact: y_coef = b_u - sum_k states_k b_(t
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -94,7 +95,7 @@ class Builder:
     def __init__(self, process: GaussianProcess, times: Sequence[float]) -> None:
         self.process = process
         self.nodes = nodes_of(process, times)
-        self._places: dict[int, Node] = {0: self.nodes[0]}
+        self._places = defaultdict[int, Node](lambda: self.nodes[0], {0: self.nodes[0]})  # all registers hold the initial state
         self._stages: list[Stage] = []
         self._pending: dict[str, Any] = {}
         self._calls = 0

@@ -30,12 +30,16 @@ Sampler: TypeAlias = "Solver | Stepper[Any] | Plan | Leafwise"
 
 
 class Frame(NamedTuple):
-    """One completed step: its number (1..n), the time reached, the state there, and the last prediction made."""
+    """One completed step: its number (1..n), the time reached, the state there, and the last prediction made.
+
+    `registers`: all states of a plan that keeps more than one; as `init` of a plan they go on from here.
+    """
 
     i: int
     t: float
     x: Any
     prediction: Prediction
+    registers: tuple[Any, ...] = ()
 
 
 def times_of(process: Any, steps: int, grid: Grid | Sequence[float] | None = None) -> list[float]:
@@ -65,7 +69,7 @@ def trajectory(
     grid: Grid | Sequence[float] | None = None,
     given: Given = NONE,
     noise: NoiseLike = 0,
-    init: State | None = None,
+    init: State | tuple[State, ...] | None = None,
     hold: Mapping[str, Tensor] | None = None,
 ) -> Iterator[Frame]:
     """Sample step by step.
@@ -79,7 +83,7 @@ def trajectory(
         grid: time grid; default the process's own.
         given: end point, conditioning, mask.
         noise: a noise source or seeds; sample i uses seed `noise + i`.
-        init: start from this state at the grid's first time instead of the prior.
+        init: start from this state at the grid's first time instead of the prior; a tuple of states fills a plan's registers.
         hold: leaves of a mapping state that are known data; they stay at t = 0.
 
     Yields:
@@ -111,7 +115,7 @@ def sample(
     grid: Grid | Sequence[float] | None = None,
     given: Given = NONE,
     noise: NoiseLike = 0,
-    init: State | None = None,
+    init: State | tuple[State, ...] | None = None,
     hold: Mapping[str, Tensor] | None = None,
 ) -> Any:
     """The last state of `trajectory` (same arguments)."""
@@ -135,7 +139,9 @@ def execute(
     return x
 
 
-def _plans(sampler: Any, process: Any, times: list[float], init: State, held: Mapping[str, Tensor]) -> Mapping[str, Plan | None]:
+def _plans(sampler: Any, process: Any, times: list[float], init: Any, held: Mapping[str, Tensor]) -> Mapping[str, Plan | None]:
+    if isinstance(init, tuple):
+        init = init[0]
     if not isinstance(init, Mapping):
         return {"": sampler if isinstance(sampler, Plan) else sampler.plan(process, times)}
     if not isinstance(process, Product):
@@ -150,7 +156,7 @@ def _plans(sampler: Any, process: Any, times: list[float], init: State, held: Ma
     }
 
 
-def _step_through(stepper: Any, run: Run, x: State) -> Iterator[Frame]:
+def _step_through(stepper: Any, run: Run, x: Any) -> Iterator[Frame]:
     state = stepper.init(run, x)
     i = 0
     while not stepper.done(run, state, i):
@@ -162,19 +168,21 @@ def _step_through(stepper: Any, run: Run, x: State) -> Iterator[Frame]:
 class _Leaf:
     """The registers and the remembered predictions of one leaf while its plan runs."""
 
-    __slots__ = ("given", "history", "law", "name", "plan", "registers", "stages", "zero")
+    __slots__ = ("given", "history", "law", "name", "plain", "plan", "registers", "stages", "zero")
 
-    def __init__(self, name: str, plan: Plan | None, x: Tensor, law: Any, given: Given) -> None:
+    def __init__(self, name: str, plan: Plan | None, parts: list[Tensor], law: Any, given: Given) -> None:
         self.name, self.plan, self.law, self.given = name, plan, law, given
-        self.stages = _materialise(plan, x) if plan else ()
-        self.registers = [x] * (plan.registers if plan else 1)
+        self.stages = _materialise(plan, parts[0]) if plan else ()
+        self.registers = parts + parts[:1] * ((plan.registers if plan else 1) - len(parts))
+        self.plain: dict[int, tuple[float, Tensor]] = {}  # registers before a prediction's own eps was put in, and when it was
         self.history: list[Tensor] = []
-        self.zero = x.new_zeros(())
+        self.zero = parts[0].new_zeros(())
 
     def remember(self, stage: Stage, x0: Tensor, eps: Tensor | None, keep: int) -> None:
         x, y = self.registers[stage.read], self.given.y
         if eps is not None:
             a, b, s = stage.level
+            self.plain[stage.read] = (stage.at or 0.0, x)
             x = _add(_add(_times(x0, a, self.zero), s, eps), 0.0 if y is None else b, y)
             self.registers[stage.read] = x
         cx, cd, cy = stage.form
@@ -184,9 +192,11 @@ class _Leaf:
 
     def write(self, stage: Stage, source: Noise) -> None:
         out: Tensor | None = None
-        for row, values in ((stage.states, self.registers), (stage.preds, self.history)):
-            for k, coef in row:
-                out = _times(values[k], coef, self.zero) if out is None else _add(out, coef, values[k])
+        for k, coef in stage.states:
+            x = self._before(k, stage) if k in self.plain else self.registers[k]
+            out = _times(x, coef, self.zero) if out is None else _add(out, coef, x)
+        for k, coef in stage.preds:
+            out = _times(self.history[k], coef, self.zero) if out is None else _add(out, coef, self.history[k])
         if out is None:
             out = torch.zeros_like(self.registers[stage.write])
         if self.given.y is not None:
@@ -195,14 +205,28 @@ class _Leaf:
             t, u = stage.span
             out = _add(out, stage.noise, self.law(source, out, t=t, u=u, given=self.given))
         self.registers[stage.write] = out
+        if stage.write in self.plain:
+            del self.plain[stage.write]
+
+    def _before(self, k: int, stage: Stage) -> Tensor:
+        """Register k; for a stage inside a step as it was before a prediction's own eps changed it, which it does once a step."""
+        when, x = self.plain[k]
+        return self.registers[k] if stage.write == 0 or stage.span[1] == when else x
 
 
 def _run(
-    plans: Mapping[str, Plan | None], denoiser: Denoiser, process: Any, x: State, given: Given, source: Noise
+    plans: Mapping[str, Plan | None], denoiser: Denoiser, process: Any, x: Any, given: Given, source: Noise
 ) -> Iterator[Frame]:
-    joint = isinstance(x, Mapping)
+    parts: tuple[Any, ...] = x if isinstance(x, tuple) else (x,)
+    joint = isinstance(parts[0], Mapping)
     leaves = [
-        _Leaf(n, p, x[n] if joint else x, (process[n] if joint else process).law, leaf_given(given, n) if joint else given)  # type: ignore[index, arg-type]
+        _Leaf(
+            n,
+            p,
+            [part[n] if joint else part for part in parts],
+            (process[n] if joint else process).law,
+            leaf_given(given, n) if joint else given,
+        )
         for n, p in plans.items()
     ]
     sources = {leaf.name: leaf_noise(source, leaf.name) if joint else source for leaf in leaves}
@@ -237,7 +261,15 @@ def _run(
             i, inner = i + 1, 0
             wrote = {leaf.name: leaf.registers[stage.write] for (leaf, _), stage in zip(moving, stages, strict=True)}
             state = {leaf.name: wrote.get(leaf.name, leaf.registers[0]) for leaf in leaves}
-            yield Frame(i, stages[0].ends, state if joint else state[""], prediction)
+            yield Frame(i, stages[0].ends, state if joint else state[""], prediction, _registers(leaves, joint))
+
+
+def _registers(leaves: list[_Leaf], joint: bool) -> tuple[Any, ...]:
+    width = max(len(leaf.registers) for leaf in leaves)
+    if width == 1:
+        return ()
+    rows = [{leaf.name: leaf.registers[k % len(leaf.registers)] for leaf in leaves} for k in range(width)]
+    return tuple(rows if joint else [row[""] for row in rows])
 
 
 def _materialise(plan: Plan, like: Tensor) -> tuple[Stage, ...]:

@@ -1,19 +1,20 @@
 """UniPC: a multistep predictor, and a corrector that reuses the next call, which is free (Zhao et al. 2023, arXiv 2302.04867).
 
 Register 0 holds the predicted state, register 1 the corrected one. Step i: call the denoiser at the prediction x_i; correct x_i
-from x_(i-1) with the polynomial through D_i, D_(i-1), ...; predict x_(i+1) from the corrected x_i. Both use the order
-conditions of `polyscore.samplers.forms`; with two nodes the one free weight is B(h) / 2: B = e^h - 1 (bh2) or B = h (bh1).
+with the polynomial through D_i, D_(i-1), ...; predict x_(i+1) from the corrected x_i. Both use the order conditions of
+`polyscore.samplers.forms`; with two nodes the one free weight is B(h) / 2: B = e^h - 1 (bh2) or B = h (bh1). The correction is
+added to the prediction (it is a difference of weights), so noise that a prediction put into x_i (CFG++) stays in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from polyscore.processes import GaussianProcess
 from polyscore.processes.clocks import LOG_SNR
-from polyscore.samplers.builder import X0, Builder, Node
+from polyscore.samplers.builder import X0, Builder, Node, Number
 from polyscore.samplers.forms import DATA, EXACT, HALF_GAIN, Form, Rule, ready, weights
 from polyscore.samplers.plan import Plan
 
@@ -39,7 +40,7 @@ class UniP:
     tail: float = float("inf")
 
     def plan(self, process: GaussianProcess, times: Sequence[float]) -> Plan:
-        b, past, used = Builder(process, times), list[tuple[Node, int]](), 0
+        b, past, used = Builder(process, times), list[tuple[Node, int]](), dict[int, Number]()
         steps = len(b.nodes) - 1
         for i, t, u in b.steps:
             call = b.call(t, form=self.form.remember(process, t) if ready(self.form, LOG_SNR, t) else X0)
@@ -50,29 +51,29 @@ class UniP:
                 continue
             past = [(t, call), *past][: self.order]
             n = min(len(past), steps - i) if steps < self.tail else len(past)
-            used = n if ready(self.form, LOG_SNR, t, u) else 1
-            self.advance(b, t, u, past[:used])
+            used = self.weights(b, t, u, past[: n if ready(self.form, LOG_SNR, t, u) else 1])
+            b.move(u, keep={1: self.form.move(process, t, u).keep}, preds=used, ends=True)
         return b.plan()
 
-    def correct(self, b: Builder, t: Node, past: Past, used: int, call: int) -> None:
+    def correct(self, b: Builder, t: Node, past: Past, used: Mapping[int, Number], call: int) -> None:
         """Register 1 = the corrected state at t: for the predictor alone the prediction itself."""
         b.move(t, keep={0: 1.0}, into=1)
 
-    def advance(self, b: Builder, t: Node, u: Node, stencil: Past, *, into: int = 0) -> None:
-        """Write register `into` at u from register 1 at t."""
+    def weights(self, b: Builder, t: Node, u: Node, stencil: Past) -> dict[int, Number]:
+        """Of the calls of a stencil, for the step from t to u."""
         rule = self.bh if len(stencil) == 2 else EXACT
         w = weights(b.process, self.form, LOG_SNR, t, u, [node for node, _ in stencil], rule)
-        keep = self.form.move(b.process, t, u).keep
-        b.move(u, keep={1: keep}, preds={call: c for (_, call), c in zip(stencil, w, strict=True)}, into=into, ends=into == 0)
+        return {call: c for (_, call), c in zip(stencil, w, strict=True)}
 
 
 @dataclass(frozen=True)
 class UniPC(UniP):
     """UniPC-p: predictor and corrector of order p (Zhao et al. 2023, arXiv 2302.04867)."""
 
-    def correct(self, b: Builder, t: Node, past: Past, used: int, call: int) -> None:
-        """The corrector from the previous node, with the call at t as one more node."""
+    def correct(self, b: Builder, t: Node, past: Past, used: Mapping[int, Number], call: int) -> None:
+        """What the step to t would have added with the call at t as one more node."""
+        correction: Mapping[int, Number] = {}
         if past and ready(self.form, LOG_SNR, past[0][0], t):
-            self.advance(b, past[0][0], t, [*past[:used], (t, call)], into=1)
-        else:
-            b.move(t, keep={0: 1.0}, into=1)
+            better = self.weights(b, past[0][0], t, [*past[: len(used)], (t, call)])
+            correction = {made: c - used.get(made, 0.0) for made, c in better.items()}
+        b.move(t, keep={0: 1.0}, preds=correction, into=1)

@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 
-from polyscore.errors import InputError
+from polyscore.errors import ConfigError, InputError
 from polyscore.hub.files import atomic_path, check_writable, output_error
 
 __all__ = ["CONFIG", "LAST", "Run"]
@@ -96,6 +96,11 @@ class Run:
             self.trainer.fit(self.module, datamodule=self.data, ckpt_path=resume, weights_only=True)
         except SystemExit:  # Lightning ends the process after Ctrl-C; the caller decides here
             raise KeyboardInterrupt from None
+        except RuntimeError as error:
+            if "not used in producing the loss" not in str(error):
+                raise
+            what = "parts of the model do not reach the loss, for which several processes wait"
+            raise ConfigError(f"{what}; give --trainer.strategy ddp_find_unused_parameters_true") from error
         except OSError as error:
             clear = output_error(self.folder, error)
             if clear is None:

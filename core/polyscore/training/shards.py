@@ -37,12 +37,19 @@ class Shards:
         count: number of items n.
         size: items a shard; the last may have fewer.
         settings: JSON values the content depends on (model, seed, steps, ...).
+
+    Raises:
+        InputError: settings under the names `count` or `size`, which are the folder's own.
     """
 
     folder: Path
     count: int
     size: int
     settings: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if taken := {"count", "size"} & set(self.settings):
+            raise InputError(f"shards: settings named {', '.join(sorted(taken))}, which say how the folder is cut; rename them")
 
     def __len__(self) -> int:
         return -(-self.count // self.size)
@@ -131,7 +138,7 @@ def gather(folder: str | os.PathLike[str]) -> dict[str, Tensor]:
     """
     place = Path(folder)
     manifest = _manifest(place)
-    shards = Shards(place, int(manifest["count"]), int(manifest["size"]), manifest)
+    shards = Shards(place, int(manifest.pop("count")), int(manifest.pop("size")), manifest)
     missing = shards.missing()
     if missing:
         raise CheckpointError(

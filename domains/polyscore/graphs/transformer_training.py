@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
+
 from polyscore.errors import ConfigError
 from polyscore.graphs.categorical import CategoricalDenoiser
 from polyscore.graphs.data.facts import Facts
@@ -105,5 +107,7 @@ class TransformerTraining(CategoricalTraining):
         facts = getattr(getattr(self.trainer, "datamodule", None), "facts", None)
         if not isinstance(facts, Facts):
             raise ConfigError("TransformerTraining: the data module has no facts; expected one of polyscore.graphs.data")
-        self.model = transformer_generator(facts, **self.shape, alpha_min=self.alpha_min, presets=self.presets)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(torch.initial_seed())  # the run's: what was drawn since differs with the number of processes
+            self.model = transformer_generator(facts, **self.shape, alpha_min=self.alpha_min, presets=self.presets)
         self._made = True

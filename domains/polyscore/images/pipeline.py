@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from polyscore.errors import InputError, PolyscoreError
 from polyscore.guidance import CFG
-from polyscore.hub import load_as
+from polyscore.hub import Pretrained
 from polyscore.processes.grids import Grid
 from polyscore.samplers import DPMSolverPP, sample
 from polyscore.state import Given
@@ -20,7 +19,7 @@ from polyscore.state import Given
 __all__ = ["ImageGenerator"]
 
 
-class ImageGenerator(nn.Module):
+class ImageGenerator(Pretrained):
     """Draws images, of requested classes where the model knows classes.
 
     Args:
@@ -40,15 +39,6 @@ class ImageGenerator(nn.Module):
         self.denoiser = denoiser
         self.shape = tuple(int(n) for n in shape)
         self.classes = classes
-
-    @classmethod
-    def from_pretrained(cls, name: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> ImageGenerator:
-        """The model saved under a shipped name (`"digits"`) or in a folder.
-
-        Raises:
-            CheckpointError: there is none, or it is of another kind.
-        """
-        return load_as(cls, name, device=device)
 
     @torch.no_grad()
     def sample(

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from polyscore.errors import InputError
 from polyscore.music.chords import ROOTS
 from polyscore.music.grid import HIDDEN, HOLD, REST, Grid, Loss, blank, grid_of, note_rows
+from polyscore.music.harmony import chord_tokens
 from polyscore.music.keys import tonality
 from polyscore.music.metrics import counterpoint
 from polyscore.music.pipeline import Composer, Writing
@@ -47,6 +47,7 @@ class GridDraft:
         losses: what the grid could not hold of each voice that is there.
         remarks: sentences for the user.
         blank: a new piece's size, meter and key.
+        allowed: (V, L, 130), what the cells may become where chords are given.
     """
 
     score: Score
@@ -58,6 +59,7 @@ class GridDraft:
     losses: tuple[tuple[str, Loss], ...] = ()
     remarks: tuple[str, ...] = ()
     blank: Blank | None = None
+    allowed: Flags | None = None
 
     @property
     def hidden(self) -> Flags:
@@ -92,13 +94,10 @@ class GridArranger:
         """The draft of a piece.
 
         Raises:
-            InputError: chords (a grid of voices has no place for them), a wish that does not fit the piece, or a meter whose bars
-                are no whole number of positions.
+            InputError: a wish that does not fit the piece, or a meter whose bars are no whole number of positions.
         """
-        if wish.chords:
-            raise InputError("this model has no chord track and cannot be given chords; a GETMusic model can")
         if isinstance(piece, Blank):
-            return self._blank(piece)
+            return self._blank(piece, wish)
         readings = read_voices(piece, self.parts, wish.said)
         keep, fill = parts_of(wish, readings, self.parts)
         tracks = tuple(next((r.track for r in readings if r.part == voice), None) for voice in self.parts)
@@ -120,7 +119,9 @@ class GridArranger:
         shown = tuple(voice for voice in self.parts if voice in (*keep, *fill))
         known = tuple((voice, loss) for voice, loss, i in zip(self.parts, losses, tracks, strict=True) if i is not None)
         remarks = (*key_remarks, *_remarks(shift, folded))
-        return GridDraft(piece, readings, replace(grid, tokens=tokens, rows=rows), tracks, shown, shift, known, remarks)
+        grid = replace(grid, tokens=tokens, rows=rows)
+        allowed = self._allowed(grid, wish, shift)
+        return GridDraft(piece, readings, grid, tracks, shown, shift, known, remarks, allowed=allowed)
 
     def method(self, **changes: Any) -> Writing:
         """The model's own way of writing, with changes: see `polyscore.music.wish.changed`."""
@@ -144,12 +145,12 @@ class GridArranger:
         new = draft.blank
         if new is None:
             part = _around(draft.grid, self.composer.window)
-            made = self.composer.complete(draft.grid[part], count=len(seeds), writing=method, seed=seeds)
+            allowed = None if draft.allowed is None else draft.allowed[:, part]
+            made = self.composer.complete(draft.grid[part], count=len(seeds), writing=method, allowed=allowed, seed=seeds)
             return [_put(draft.grid, part, version) for version in made]
         fifths, minor = new.key.fifths, new.key.minor
-        return self.composer.new(
-            new.bars, meter=new.meter, fifths=fifths, minor=minor, count=len(seeds), writing=method, seed=seeds
-        )
+        wanted: dict[str, Any] = {"writing": method, "allowed": draft.allowed, "seed": seeds}
+        return self.composer.new(new.bars, meter=new.meter, fifths=fifths, minor=minor, count=len(seeds), **wanted)
 
     def _outcome(self, draft: GridDraft, grid: Grid) -> Outcome:
         unit = draft.score.ticks_per_beat / grid.per_beat
@@ -172,10 +173,18 @@ class GridArranger:
                 tracks.append(Track(notes, voice, program % 128, program == 128))
         return Outcome(draft.score.with_tracks(tracks), new, counterpoint([grid])._asdict())
 
-    def _blank(self, piece: Blank) -> GridDraft:
+    def _allowed(self, grid: Grid, wish: Wish, shift: int = 0) -> Flags | None:
+        """What the cells may become, where chords are wished."""
+        if not wish.chords:
+            return None
+        drums = [voice for voice, program in enumerate(self.composer.programs) if program == 128]
+        return chord_tokens(grid, wish.chords, shift=shift, drums=drums)
+
+    def _blank(self, piece: Blank, wish: Wish) -> GridDraft:
         voices = len(self.parts)
         grid = blank(voices, piece.bars, meter=piece.meter, per_beat=self.composer.per_beat)
-        return GridDraft(piece.score(), (), grid, (None,) * voices, self.parts, blank=piece)
+        allowed = self._allowed(grid, wish)
+        return GridDraft(piece.score(), (), grid, (None,) * voices, self.parts, blank=piece, allowed=allowed)
 
 
 def _begun_in(row: Ints, begin: int, end: int) -> Flags:

@@ -12,7 +12,8 @@ Source: Lv et al. 2023 (GETMusic), arXiv 2305.10841.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from itertools import combinations
 
@@ -23,7 +24,7 @@ from polyscore.errors import InputError
 from polyscore.music.get_vocabulary import PARTS, ROWS, GetVocabulary, Part
 from polyscore.music.octuple import CHORD_PROGRAM, CORRECTED, SIXTEENTHS, Octuples, Rules
 
-__all__ = ["PARTS", "ROWS", "GetScore", "GetVocabulary", "Losses", "Part", "decode", "encode"]
+__all__ = ["PARTS", "ROWS", "GetScore", "GetVocabulary", "Losses", "Part", "compounds", "decode", "encode"]
 
 Ints = NDArray[np.int64]
 
@@ -110,6 +111,18 @@ def encode(octuples: Octuples, vocabulary: GetVocabulary, rules: Rules = CORRECT
             tokens[_ROW[program], column], tokens[_ROW[program] + 1, column] = number, code - 1
     lost["unfinished"] += lost["notes"] - _read_notes(rows, keep_last=rules.keep_last)
     return GetScore(tokens, octuples.shift, Losses(**lost), read)
+
+
+def compounds(pieces: Iterable[Octuples]) -> dict[str, Counter[str]]:
+    """How often which notes begin together, "60 64 67", by part (the lead has none), for `GetVocabulary.counted`."""
+    found: dict[str, Counter[str]] = {part.name: Counter() for part in PARTS[1:]}
+    for piece in pieces:
+        for group in _groups(piece.rows, keep_last=True):
+            program = int(group[0, 2])
+            pitches = sorted(set(group[:, 3].tolist()))
+            if len(pitches) > 1 and _ROW.get(program):
+                found[PARTS[_ROW[program] // 2].name][" ".join(map(str, pitches))] += 1
+    return found
 
 
 def decode(tokens: Ints, vocabulary: GetVocabulary, shift: int = 0) -> dict[str, Ints]:

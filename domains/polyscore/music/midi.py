@@ -24,9 +24,10 @@ from polyscore.errors import InputError, MissingExtraError
 from polyscore.hub.files import atomic_path
 from polyscore.music.score import NOTE, Key, Meter, Note, Score, Tempo, Track, note_array
 
-__all__ = ["DRUM_CHANNEL", "midi_bytes", "parse_midi", "read_midi", "read_notes", "write_midi"]
+__all__ = ["DRUM_CHANNEL", "LONGEST", "midi_bytes", "parse_midi", "read_midi", "read_notes", "write_midi"]
 
 DRUM_CHANNEL = 9
+LONGEST = 50_000  # beats, seven hours of 120 a minute: one wrong time can claim years, and rasters are made of all of it
 _MAJOR = ["Cb", "Gb", "Db", "Ab", "Eb", "Bb", "F", "C", "G", "D", "A", "E", "B", "F#", "C#"]
 _MINOR = ["Abm", "Ebm", "Bbm", "Fm", "Cm", "Gm", "Dm", "Am", "Em", "Bm", "F#m", "C#m", "G#m", "D#m", "A#m"]
 _KEYS = {name: (i - 7, minor) for minor, names in ((False, _MAJOR), (True, _MINOR)) for i, name in enumerate(names)}
@@ -73,9 +74,7 @@ def parse_midi(content: bytes, *, name: str = "MIDI data") -> Score:
         tracks += reader.tracks()
         unended += reader.unended
     remarks = (f"{unended} note{'s' * (unended != 1)} without an end left out",) if unended else ()
-    return _checked(
-        Score(tuple(tracks), file.ticks_per_beat, _by_tick(tempos), _by_tick(meters), _by_tick(keys), remarks), name
-    )
+    return _score(tracks, file.ticks_per_beat, (_by_tick(tempos), _by_tick(meters), _by_tick(keys)), name, remarks=remarks)
 
 
 def read_notes(path: str | os.PathLike[str]) -> Score:
@@ -102,7 +101,7 @@ def read_notes(path: str | os.PathLike[str]) -> Score:
     tempos = tuple(Tempo(tempo.time, tempo.mspq) for tempo in file.tempos)
     meters = tuple(Meter(meter.time, meter.numerator, meter.denominator) for meter in file.time_signatures)
     keys = tuple(Key(key.time, key.key, bool(key.tonality)) for key in file.key_signatures)
-    return _checked(Score(tuple(tracks), file.ticks_per_quarter, tempos, meters, keys), str(path))
+    return _score(tracks, file.ticks_per_quarter, (tempos, meters, keys), str(path))
 
 
 def write_midi(score: Score, path: str | os.PathLike[str]) -> None:
@@ -219,7 +218,19 @@ def _timed(mido: Any, events: list[tuple[int, int, Any]]) -> Any:
     return messages
 
 
-def _checked(score: Score, name: str) -> Score:
+def _score(tracks: list[Track], ticks: int, maps: tuple[Any, Any, Any], name: str, *, remarks: tuple[str, ...] = ()) -> Score:
+    """The score of what was read.
+
+    Raises:
+        InputError: without a note, longer than `LONGEST`, or with a meter or tempo that is none; the message names the file.
+    """
+    try:
+        score = Score(tuple(tracks), ticks, *maps, remarks)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+    beats = score.end // ticks
+    if beats > LONGEST:
+        raise InputError(f"{name}: the MIDI file is {beats} beats long; expected at most {LONGEST}: cut it, or repair its times")
     if not score.note_count:
         why = f" ({score.remarks[0]})" if score.remarks else ""
         raise InputError(f"{name}: the MIDI file holds no note{why}; expected at least one note with a beginning and an end")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import Tensor
 
 from polyscore.denoisers.tokens import TokenDenoiser
 from polyscore.errors import InputError
 from polyscore.guidance.tokens import Sharpened, Vocabulary
-from polyscore.hub import load_as
+from polyscore.hub import Pretrained
 from polyscore.music.grid import HIDDEN, HOLD, REST, Grid, blank
 from polyscore.music.orders import Order, lattice
 from polyscore.music.repair import around, better, faults
@@ -66,7 +66,7 @@ class Writing:
             raise InputError(f"{self}: expected at least one step, positive temperatures, and falling blocks within (0, 1]")
 
 
-class Composer(nn.Module):
+class Composer(Pretrained):
     """Writes the hidden cells of a grid.
 
     Args:
@@ -106,15 +106,6 @@ class Composer(nn.Module):
                 f"{classes} categories, and positive numbers"
             )
 
-    @classmethod
-    def from_pretrained(cls, name: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> Composer:
-        """The model saved under a shipped name (`"chorale"`) or in a folder, in single precision whatever the file is in.
-
-        Raises:
-            CheckpointError: there is none, or it is of another kind.
-        """
-        return load_as(cls, name, device=device).float()
-
     @property
     def tracks(self) -> tuple[Track, ...]:
         """An empty track of each voice, for `polyscore.music.grid.score_of`."""
@@ -131,6 +122,7 @@ class Composer(nn.Module):
         phrase: int = 2,
         count: int = 1,
         writing: Writing | None = None,
+        allowed: NDArray[np.bool_] | None = None,
         seed: int | Sequence[int] = 0,
     ) -> list[Grid]:
         """Pieces from nothing.
@@ -143,6 +135,7 @@ class Composer(nn.Module):
                 model.
             count: how many pieces.
             writing: how; default the model's own way.
+            allowed: see `complete`.
             seed: of the first piece, the next has the next; or one a piece.
 
         Raises:
@@ -156,33 +149,43 @@ class Composer(nn.Module):
                 row[end - 2 * self.per_beat : end - self.per_beat] = 2
             row[grid.length - 2 * self.per_beat :] = 2
             grid = replace(grid, rows={**grid.rows, "fermata": row})
-        return self.complete(grid, count=count, writing=writing, seed=seed)
+        return self.complete(grid, count=count, writing=writing, allowed=allowed, seed=seed)
 
     @torch.no_grad()
     def complete(
-        self, grid: Grid, *, count: int = 1, writing: Writing | None = None, seed: int | Sequence[int] = 0, batch_size: int = 8
+        self,
+        grid: Grid,
+        *,
+        count: int = 1,
+        writing: Writing | None = None,
+        allowed: NDArray[np.bool_] | None = None,
+        seed: int | Sequence[int] = 0,
+        batch_size: int = 8,
     ) -> list[Grid]:
         """The grid with its hidden cells written; what is known stays as it is.
 
         Any voices, bars or cells may be hidden: harmonising, filling in and going on are the same thing. The number of calls is
-            at
-        most steps + sweeps + 8 repairs, with "fhs" the number of hidden cells in place of steps.
+        at most steps + sweeps + 8 repairs, with "fhs" the number of hidden cells in place of steps.
 
         Args:
             grid: with hidden cells.
             count: how many versions.
             writing: how; default the model's own way.
+            allowed: (V, L, 130) bool, the pitches, HOLD and REST that a hidden cell may become (`polyscore.music.harmony`).
             seed: of the first version, the next has the next; or one a version.
             batch_size: versions at a time.
 
         Raises:
-            InputError: another number of voices or positions a beat, a pitch that the model does not know, or too few seeds.
+            InputError: another number of voices or positions a beat, a pitch that the model does not know, too few seeds, or a
+                cell for which nothing is allowed.
         """
         if grid.voices != len(self.voices) or grid.per_beat != self.per_beat:
             raise InputError(
                 f"complete: a grid of {grid.voices} voices with {grid.per_beat} positions a beat; this model has "
                 f"{len(self.voices)} ({', '.join(self.voices)}) with {self.per_beat}"
             )
+        if allowed is not None and allowed.shape != (*grid.tokens.shape, REST + 1):
+            raise InputError(f"complete: allowed {allowed.shape}; expected {(*grid.tokens.shape, REST + 1)}")
         if count < 1 or (not isinstance(seed, int) and len(seed) < count):
             raise InputError(f"complete: {count} versions with seeds {seed}; expected at least one version, and a seed each")
         seeds = [seed + i for i in range(count)] if isinstance(seed, int) else [int(s) for s in seed[:count]]
@@ -190,7 +193,7 @@ class Composer(nn.Module):
             return [grid] * count
         how = self.writing if writing is None else writing
         self.float()  # half precision is for files: a CPU is slower in it
-        made = [self._written(grid, how, seeds[i : i + batch_size]) for i in range(0, count, batch_size)]
+        made = [self._written(grid, how, seeds[i : i + batch_size], allowed) for i in range(0, count, batch_size)]
         return [replace(grid, tokens=_plain(tokens)) for part in made for tokens in part]
 
     def encode(self, tokens: Tensor) -> Tensor:
@@ -215,13 +218,15 @@ class Composer(nn.Module):
         sizes: Mapping[str, int] = self.denoiser.network.conditions  # type: ignore[assignment]
         return {name: row * (row < sizes[name]) for name, row in (rows or {}).items() if name in sizes}
 
-    def _written(self, grid: Grid, how: Writing, seeds: Sequence[int]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def _written(
+        self, grid: Grid, how: Writing, seeds: Sequence[int], allowed: NDArray[np.bool_] | None
+    ) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Tokens (B, V, L) of one batch."""
         device = next(self.parameters()).device
         like = self.encode(torch.from_numpy(grid.tokens).to(device)).expand(len(seeds), -1, -1)
         rows = {name: torch.from_numpy(row).to(device).unsqueeze(0) for name, row in grid.rows.items()}
         given = Given(cond=self.known_rows(rows), mask=like == self.denoiser.process.mask_token)
-        model = Vocabulary(Windowed(self.denoiser, self.window, self.window // 2), self._allowed(grid).to(device))
+        model = Vocabulary(Windowed(self.denoiser, self.window, self.window // 2), self._allowed(grid, allowed).to(device))
         x = self._first(model, like, given, how, seeds)
         sweeps = (32 if how.order == "lattice" else 0) if how.sweeps is None else how.sweeps
         if sweeps:
@@ -267,9 +272,13 @@ class Composer(nn.Module):
         found = x.gather(-1, at.cummax(-1).values)
         return torch.where(found < hold, found + self.low, -1)
 
-    def _allowed(self, grid: Grid) -> Tensor:
-        """(V, L, N): nothing can be held at the very beginning."""
-        allowed = torch.ones(1, grid.length, self.high - self.low + 3, dtype=torch.bool)
+    def _allowed(self, grid: Grid, tokens: NDArray[np.bool_] | None) -> Tensor:
+        """(1 or V, L, N): what the cells may be; nothing can be held at the very beginning."""
+        if tokens is None:
+            allowed = torch.ones(1, grid.length, self.high - self.low + 3, dtype=torch.bool)
+        else:
+            known = torch.from_numpy(tokens)
+            allowed = torch.cat([known[..., self.low : self.high + 1], known[..., HOLD : REST + 1]], -1)
         allowed[:, 0, self.high - self.low + 1] = False
         return allowed
 

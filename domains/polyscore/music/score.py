@@ -26,6 +26,8 @@ __all__ = ["NOTE", "Key", "Meter", "Note", "Notes", "Score", "Tempo", "Track", "
 Notes = NDArray[np.void]
 NOTE = np.dtype([(name, np.int64) for name in ("start", "duration", "pitch", "velocity")])
 
+_FINEST_METER = 1024  # no music has a finer one, and a damaged file any
+
 
 class Note(NamedTuple):
     """One note: start and duration in ticks, pitch and velocity 0..127. ``Note(*row)`` of a track's ``notes.tolist()``."""
@@ -152,8 +154,12 @@ class Score:
         if self.ticks_per_beat < 1:
             raise InputError(f"score: {self.ticks_per_beat} ticks per beat; expected at least 1")
         for meter in self.meters:
-            if meter.numerator < 1 or meter.denominator < 1:
-                raise InputError(f"score: meter {meter.numerator}/{meter.denominator}; expected positive numbers")
+            if meter.numerator < 1 or not 1 <= meter.denominator <= _FINEST_METER:
+                wrong = f"{meter.numerator}/{meter.denominator if meter.denominator < 10**9 else 'a huge number'}"
+                raise InputError(f"score: meter {wrong}; expected positive numbers, the lower one at most {_FINEST_METER}")
+        for tempo in self.tempos:
+            if tempo.microseconds < 1:
+                raise InputError(f"score: a tempo of {tempo.microseconds} microseconds a beat; expected a positive number")
 
     @property
     def end(self) -> int:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from polyscore.errors import InputError
 from polyscore.hub import config_of
 from polyscore.hub.files import atomic_directory
+from polyscore.hub.weights import save_tensors
 from polyscore.robots.policy import Policy
 
 __all__ = ["export"]
@@ -71,5 +71,5 @@ def export(path: Path, policy: Policy, observation: Mapping[str, int]) -> Path:
         for name, content in texts.items():
             (folder / name).write_text(json.dumps(content, indent=4), encoding="utf-8")
         weights = {f"policy.{name}": value.detach().cpu().contiguous().clone() for name, value in policy.state_dict().items()}
-        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        save_tensors(folder / "model.safetensors", weights, {"format": "pt"})
     return path

@@ -10,18 +10,17 @@ Colored Point Cloud Generation: two stages), arXiv 2308.02874; Salimans and Ho 2
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from polyscore.denoisers import Prediction
 from polyscore.errors import InputError, PolyscoreError
 from polyscore.guidance import CFG
-from polyscore.hub import load_as
+from polyscore.hub import Pretrained
 from polyscore.noise import NoiseLike, Seeded, as_noise
 from polyscore.processes import Cosine, GaussianProcess, expand
 from polyscore.samplers import DDIM, sample
@@ -58,7 +57,7 @@ class PointStage:
         return Prediction(a * x - s * out)
 
 
-class ColouredPoints(nn.Module):
+class ColouredPoints(Pretrained):
     """Draws coloured clouds of labels: `ColouredPoints.from_pretrained("points").sample(torch.tensor([[0, 0]]))`, a red chair.
 
     Args:
@@ -75,15 +74,6 @@ class ColouredPoints(nn.Module):
         if not scale > 0:
             raise InputError(f"ColouredPoints: scale {scale}; expected a positive number")
         self.network, self.process, self.scale = network, Cosine(alpha_min=0.01) if process is None else process, scale
-
-    @classmethod
-    def from_pretrained(cls, name: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> ColouredPoints:
-        """The model saved in a folder, or shipped under a name.
-
-        Raises:
-            CheckpointError: there is none, or it is of another kind.
-        """
-        return load_as(cls, name, device=device)
 
     def stage(self, name: Literal["shape", "colour"]) -> PointStage:
         """A stage as a denoiser of `process`."""

@@ -15,16 +15,15 @@ Sources: Jiang et al. 2023 (DiffusionReg), arXiv 2310.17359; Chen et al. 2022 (S
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from polyscore.denoisers import Prediction
 from polyscore.errors import InputError
-from polyscore.hub import load_as
+from polyscore.hub import Pretrained
 from polyscore.lie import motion, nearest_rotation, transform
 from polyscore.noise import NoiseLike, as_noise
 from polyscore.processes import Cosine, Rigid
@@ -82,7 +81,7 @@ class MatchedMotion:
         return Prediction(consensus(source, matched, weight, tolerance=self.tolerance))
 
 
-class GlobalRegistration(nn.Module):
+class GlobalRegistration(Pretrained):
     """Aligns a part to the whole: `GlobalRegistration.from_pretrained("registration").register(source, target).pose`.
 
     Args:
@@ -122,15 +121,6 @@ class GlobalRegistration(nn.Module):
         self.network, self.process, self.times = network, Rigid(Cosine()) if process is None else process, times
         self.extent, self.tolerance, self.polish = extent, tolerance, ICP() if polish is None else polish
         self.source_points, self.target_points, self.dense = source_points, target_points, dense
-
-    @classmethod
-    def from_pretrained(cls, name: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> GlobalRegistration:
-        """The model saved in a folder, or shipped under a name.
-
-        Raises:
-            CheckpointError: there is none, or it is of another kind.
-        """
-        return load_as(cls, name, device=device)
 
     @property
     def denoiser(self) -> MatchedMotion:

@@ -9,7 +9,6 @@ Source: Zhou, Du and Wu 2021 (PVD), arXiv 2104.03670.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from polyscore.errors import InputError, PolyscoreError
 from polyscore.guidance import CFG
-from polyscore.hub import load_as
+from polyscore.hub import Pretrained
 from polyscore.processes import linear_betas
 from polyscore.samplers import DDPM, sample
 from polyscore.state import Given
@@ -37,7 +36,7 @@ def warm_betas(n: int = 1000, start: float = 1e-4, end: float = 0.02, *, rise: f
     return (*warm, *[end] * (n - len(warm)))[:n]
 
 
-class PointVoxelGenerator(nn.Module):
+class PointVoxelGenerator(Pretrained):
     """Draws clouds, of a class where the network knows classes.
 
     Args:
@@ -54,15 +53,6 @@ class PointVoxelGenerator(nn.Module):
         if classes < 0:
             raise InputError(f"PointVoxelGenerator: classes {classes}; expected 0 or more")
         self.denoiser, self.classes = denoiser, classes
-
-    @classmethod
-    def from_pretrained(cls, name: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> PointVoxelGenerator:
-        """The model saved in a folder, or shipped under a name.
-
-        Raises:
-            CheckpointError: there is none, or it is of another kind.
-        """
-        return load_as(cls, name, device=device)
 
     @torch.no_grad()
     def sample(

@@ -11,16 +11,15 @@ Source: Luo and Hu 2021, arXiv 2103.01458.
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from polyscore.denoisers import Prediction
-from polyscore.errors import CheckpointError, InputError, PolyscoreError
-from polyscore.hub import load
+from polyscore.errors import InputError, PolyscoreError
+from polyscore.hub import Pretrained
 from polyscore.noise import NoiseLike, as_noise
 from polyscore.processes import BetaTable, expand, linear_betas
 from polyscore.samplers import DDPM, sample
@@ -64,7 +63,7 @@ class PointDenoiser:
         return Prediction((x - s * eps) / a)
 
 
-class PointGenerator(nn.Module):
+class PointGenerator(Pretrained):
     """Draws clouds, encodes clouds and draws them anew: `PointGenerator.from_pretrained(folder).sample(4)`.
 
     Args:
@@ -94,18 +93,6 @@ class PointGenerator(nn.Module):
         self.network, self.encoder, self.flow = network, encoder, flow
         self.process = PointTable() if process is None else process
         self.truncate = truncate
-
-    @classmethod
-    def from_pretrained(cls, name: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> PointGenerator:
-        """The model saved in a folder, or shipped under a name.
-
-        Raises:
-            CheckpointError: there is none, or it is of another kind.
-        """
-        found = load(name, device=device)
-        if isinstance(found, cls):
-            return found
-        raise CheckpointError(f"{os.fspath(name)} holds a {type(found).__name__}; expected a PointGenerator")
 
     def codes(self, count: int, *, noise: NoiseLike = 0) -> Tensor:
         """Codes (count, latent) from the model's law: a truncated normal, through the flow where there is one."""

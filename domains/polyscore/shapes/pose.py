@@ -11,7 +11,6 @@ Source: Liu et al. 2025 (Diff9D), arXiv 2502.02525.
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from polyscore.errors import InputError, PolyscoreError
-from polyscore.hub import load_as
+from polyscore.hub import Pretrained
 from polyscore.lie import angle, nearest_rotation
 from polyscore.samplers import DDIM, sample
 from polyscore.state import Given
@@ -111,7 +110,7 @@ def _residual(width: int) -> nn.Sequential:
     return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
 
 
-class PoseEstimator(nn.Module):
+class PoseEstimator(Pretrained):
     """Finds poses: `PoseEstimator.from_pretrained(folder).estimate(points).R`.
 
     Args:
@@ -129,15 +128,6 @@ class PoseEstimator(nn.Module):
         if points < 4 or steps < 1:
             raise InputError(f"PoseEstimator: points {points}, steps {steps}; expected at least 4 and 1")
         self.denoiser, self.points, self.steps = denoiser, points, steps
-
-    @classmethod
-    def from_pretrained(cls, name: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> PoseEstimator:
-        """The model saved in a folder, or shipped under a name.
-
-        Raises:
-            CheckpointError: there is none, or it is of another kind.
-        """
-        return load_as(cls, name, device=device)
 
     @torch.no_grad()
     def estimate(self, points: Any, *, samples: int = 8, seed: int = 0) -> Pose:

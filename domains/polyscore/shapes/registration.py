@@ -10,16 +10,15 @@ Source: Jiang et al. 2023 (DiffusionReg), arXiv 2310.17359.
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from polyscore.denoisers import Prediction
 from polyscore.errors import InputError
-from polyscore.hub import load_as
+from polyscore.hub import Pretrained
 from polyscore.lie import angle, transform
 from polyscore.noise import NoiseLike
 from polyscore.processes import BetaTable, Rigid, cosine_betas
@@ -100,7 +99,7 @@ class Alignment:
         return cls(poses[best], float(agree.double().mean()), float(residuals[best]), poses, residuals)
 
 
-class Registration(nn.Module):
+class Registration(Pretrained):
     """Aligns clouds: `Registration.from_pretrained(folder).register(source, target).pose`.
 
     As in the published training, the source is centred on its mean and the target on the middle of its bounding box; lengths are
@@ -140,15 +139,6 @@ class Registration(nn.Module):
         self.network, self.process, self.times = network, process, times
         self.extent, self.normals_radius = extent, normals_radius
         self.source_points, self.target_points = source_points, target_points
-
-    @classmethod
-    def from_pretrained(cls, name: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> Registration:
-        """The model saved in a folder, or shipped under a name.
-
-        Raises:
-            CheckpointError: there is none, or it is of another kind.
-        """
-        return load_as(cls, name, device=device)
 
     @torch.no_grad()
     def register(

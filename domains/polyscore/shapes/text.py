@@ -7,7 +7,6 @@ engines (`polyscore.shapes.engines`) turn the same model into a field, and a fie
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from polyscore.errors import InputError, PolyscoreError
 from polyscore.guidance import CFG
-from polyscore.hub import load_as
+from polyscore.hub import Pretrained
 from polyscore.samplers import DDIM, sample
 from polyscore.shapes.pictures import CHANNELS
 from polyscore.shapes.words import Words
@@ -25,7 +24,7 @@ from polyscore.state import Given
 __all__ = ["TextToShape"]
 
 
-class TextToShape(nn.Module):
+class TextToShape(Pretrained):
     """A prior of views of one object: pictures (B, V, 7, size, size), see `polyscore.shapes.pictures`.
 
     Args:
@@ -43,15 +42,6 @@ class TextToShape(nn.Module):
             raise InputError(f"TextToShape: views of {size} pixels, {extent} high; expected positive numbers")
         self.denoiser = denoiser
         self.size, self.extent = size, extent
-
-    @classmethod
-    def from_pretrained(cls, name: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> TextToShape:
-        """The model shipped under a name (`"solids"`) or saved in a folder, in single precision.
-
-        Raises:
-            CheckpointError: there is none, or it is of another kind.
-        """
-        return load_as(cls, name, device=device).float()
 
     def prompts(self, words: Words, cameras: Tensor) -> dict[str, Mapping[str, Tensor]]:
         """What the denoiser is told for cameras (B, V, 2) in degrees: "cond" with the words, "null" without them."""

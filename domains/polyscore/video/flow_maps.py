@@ -9,7 +9,6 @@ Source: Shi et al. 2024, arXiv 2401.15977.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from polyscore.errors import InputError
-from polyscore.hub import load_as
+from polyscore.hub import Pretrained
 from polyscore.noise import Flow, NoiseLike
 from polyscore.samplers import Heun, sample
 from polyscore.state import Given
@@ -29,7 +28,7 @@ from polyscore.video.networks.splat import splat
 __all__ = ["FlowPainter", "flow_of_maps"]
 
 
-class FlowPainter(nn.Module):
+class FlowPainter(Pretrained):
     """Draws flows that follow arrows over a picture.
 
     Args:
@@ -44,15 +43,6 @@ class FlowPainter(nn.Module):
         if len(shape) != 3 or min(shape) < 1 or scale <= 0:
             raise InputError(f"FlowPainter: shape {tuple(shape)}, scale {scale}; expected (T, H, W) and a positive number")
         self.denoiser, self.shape, self.scale = denoiser, tuple(int(n) for n in shape), scale
-
-    @classmethod
-    def from_pretrained(cls, name: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> FlowPainter:
-        """The model saved under a shipped name or in a folder.
-
-        Raises:
-            CheckpointError: there is none, or it is of another kind.
-        """
-        return load_as(cls, name, device=device)
 
     @torch.no_grad()
     def maps(

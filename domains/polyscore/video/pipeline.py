@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from polyscore.errors import InputError, PolyscoreError
-from polyscore.hub import load_as
+from polyscore.hub import Pretrained
 from polyscore.noise import Flow, Motion, Noise, NoiseLike, Residual, Warped, as_noise, resize_flow
 from polyscore.processes.grids import Grid
 from polyscore.samplers import DDIM, Heun, sample
@@ -21,7 +20,7 @@ from polyscore.state import Given
 __all__ = ["Animator"]
 
 
-class Animator(nn.Module):
+class Animator(Pretrained):
     """Draws clips whose motion is that of the noise they are made from.
 
     Args:
@@ -41,15 +40,6 @@ class Animator(nn.Module):
         self.denoiser = denoiser
         self.shape = tuple(int(n) for n in shape)
         self.fine = fine
-
-    @classmethod
-    def from_pretrained(cls, name: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> Animator:
-        """The model saved under a shipped name (`"moving-digits"`) or in a folder.
-
-        Raises:
-            CheckpointError: there is none, or it is of another kind.
-        """
-        return load_as(cls, name, device=device)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -29,6 +29,7 @@ from torch.nn import functional as F
 
 from polyscore.errors import InputError, MissingExtraError, PolyscoreError
 from polyscore.films import read_film
+from polyscore.hub.numpy_files import read_numpy
 from polyscore.noise import Flow, resize_flow
 from polyscore.video.motion import Arrow, Keyframe, Layer, Pose, arrows, camera, composite, drag, estimate, field, polygon
 from polyscore.video.motion.frames import grid, sample
@@ -242,9 +243,8 @@ def _depth(motion: Mapping[str, Any], size: tuple[int, int], folder: Path) -> Te
     if not path.is_file():
         raise InputError(f"motion.{given[0]}: {path}: no such file")
     try:
-        loaded = np.load(path, allow_pickle=False)
-        array = loaded if isinstance(loaded, np.ndarray) else loaded[loaded.files[0]]
-    except (OSError, ValueError, KeyError, IndexError, EOFError) as error:
+        array = next(iter(read_numpy(path).values()), np.zeros(0))
+    except (OSError, ValueError) as error:
         raise InputError(f"motion.{given[0]}: {path} cannot be read as an array ({error})") from error
     if array.shape != size:
         raise InputError(f"motion.{given[0]} has shape {array.shape}; the frame has {size}")

@@ -278,7 +278,7 @@ class _Machine:
     """A plan between two evaluations."""
 
     def __init__(self, plan: Plan, process: GaussianProcess, sample: Tensor) -> None:
-        self.leaf, self.history = _Leaf("", plan, sample, process.law, NONE), plan.history
+        self.leaf, self.history = _Leaf("", plan, [sample], process.law, NONE), plan.history
         self.stages, self.place = self.leaf.stages, 0
 
     @property

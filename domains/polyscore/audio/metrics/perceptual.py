@@ -52,7 +52,7 @@ def _intelligibility(estimate: Tensor, clean: Tensor, rate: int, *, extended: bo
     try:
         compute: Callable[..., float] = import_module("pystoi").stoi
     except ImportError as error:
-        raise MissingExtraError("stoi and estoi need pystoi: pip install polyscore[audio]") from error
+        raise MissingExtraError("stoi and estoi need pystoi: pip install 'polyscore[audio]'") from error
 
     def one(e: np.ndarray[Any, Any], s: np.ndarray[Any, Any]) -> float:
         with warnings.catch_warnings():
@@ -70,7 +70,7 @@ def _pesq(estimate: Tensor, clean: Tensor, band: str) -> Tensor:
     try:
         package = import_module("pesq")
     except ImportError as error:
-        raise MissingExtraError("PESQ needs the package pesq and a C compiler: pip install polyscore[pesq]") from error
+        raise MissingExtraError("PESQ needs the package pesq and a C compiler: pip install 'polyscore[pesq]'") from error
 
     def one(e: np.ndarray[Any, Any], s: np.ndarray[Any, Any]) -> float:
         try:

@@ -25,7 +25,7 @@ from rdkit import Chem, rdBase
 from polyscore.graphs.batch import Graphs
 from polyscore.graphs.chem.reading import read_mol
 
-__all__ = ["Decoded", "Outcome", "decode", "inspect", "outcome"]
+__all__ = ["Decoded", "Outcome", "decode", "inspect", "outcome", "repaired"]
 
 _BONDS = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}
 _NEUTRAL = {7: 3, 8: 2, 16: 2}  # valence of the neutral atom, for those that may take a charge
@@ -47,25 +47,28 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a graph.
+    """What became of a graph. A run keeps many, so of the molecule there are its bytes, a twentieth of what RDKit's object takes.
 
     Attributes:
-        mol: the molecule after correction, all fragments.
-        fragment: its largest fragment, sanitised; None where it cannot be read.
-        smiles: canonical SMILES of `fragment`, empty without one.
+        kept: the largest fragment after correction, sanitised, as RDKit writes it; empty where it cannot be read.
+        smiles: canonical SMILES of the fragment, empty without one.
         valid: no correction was needed (charges of the rule included).
         charged: how many atoms the rule charged.
         strict: sanitised in full and connected, without correction.
         fragments: how many fragments.
     """
 
-    mol: Chem.Mol
-    fragment: Chem.Mol | None
+    kept: bytes
     smiles: str
     valid: bool
     charged: int
     strict: bool
     fragments: int
+
+    @property
+    def fragment(self) -> Chem.Mol | None:
+        """The largest fragment, a new object each time; None where it cannot be read."""
+        return Chem.Mol(self.kept) if self.kept else None
 
     @property
     def corrected(self) -> bool:
@@ -98,6 +101,15 @@ def outcome(graph: Decoded, *, fragment: Literal["largest", "longest_smiles"] = 
         return _judged(_built(graph), fragment)
 
 
+def repaired(graph: Decoded) -> Chem.Mol:
+    """The molecule of a graph after charge rule and correction, with all its fragments."""
+    with rdBase.BlockLogs():
+        mol = _built(graph)
+        if _problem(mol) is not None:
+            _correct(mol)
+    return mol
+
+
 def inspect(smiles: str, *, fragment: Literal["largest", "longest_smiles"] = "largest") -> Outcome:
     """The same for a molecule that was written as SMILES by whatever program; its charges stand as they were written.
 
@@ -107,16 +119,16 @@ def inspect(smiles: str, *, fragment: Literal["largest", "longest_smiles"] = "la
     with rdBase.BlockLogs():
         found = read_mol(smiles, sanitize=False)
         if found is None:
-            return Outcome(Chem.Mol(), None, "", False, 0, False, 0)
+            return Outcome(b"", "", False, 0, False, 0)
         mol = Chem.RWMol(found)
         mol.UpdatePropertyCache(strict=False)
         try:
             Chem.Kekulize(mol, clearAromaticFlags=True)
         except Chem.KekulizeException:
-            return Outcome(found, None, "", False, 0, False, len(Chem.GetMolFrags(found)))
+            return Outcome(b"", "", False, 0, False, len(Chem.GetMolFrags(found)))
         Chem.RemoveStereochemistry(mol)
         if not all(bond.GetBondType() in _BONDS.values() for bond in mol.GetBonds()):
-            return Outcome(found, None, "", False, 0, False, len(Chem.GetMolFrags(found)))
+            return Outcome(b"", "", False, 0, False, len(Chem.GetMolFrags(found)))
         if _problem(mol) is not None:
             for atom in mol.GetAtoms():  # hydrogens in brackets give way before bonds do
                 atom.SetNumExplicitHs(0)
@@ -136,7 +148,7 @@ def _judged(mol: Chem.RWMol, fragment: str, *, valid: bool = True) -> Outcome:
     parts = text.split(".")
     chosen = _read(parts, fragment)
     smiles = Chem.MolToSmiles(chosen) if chosen is not None else ""
-    return Outcome(mol, chosen, smiles, valid, charged, strict, len(parts) if text else 0)
+    return Outcome(b"" if chosen is None else chosen.ToBinary(), smiles, valid, charged, strict, len(parts) if text else 0)
 
 
 def _read(parts: Sequence[str], fragment: str) -> Chem.Mol | None:

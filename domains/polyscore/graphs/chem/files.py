@@ -20,8 +20,11 @@ from rdkit.Chem.Draw import rdMolDraw2D
 from polyscore.errors import InputError
 from polyscore.graphs.chem.reading import LONGEST, read_mol
 from polyscore.hub import atomic_path
+from polyscore.hub.files import readable_size
 
 __all__ = ["draw", "read_smiles", "write_csv", "write_gif", "write_grid", "write_sdf", "write_smiles"]
+
+_LARGE = 100_000_000  # bytes that any file may unfold into
 
 
 def read_smiles(path: Path) -> list[str]:
@@ -31,8 +34,7 @@ def read_smiles(path: Path) -> list[str]:
         InputError: no such file, no text, or no molecules.
     """
     try:
-        content = path.read_bytes()
-        lines = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8").splitlines()
+        lines = _unfolded(path).decode("utf-8").splitlines()
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as text ({error}); expected one SMILES a line") from error
     words = [line.replace(",", " ").split()[0] for line in lines if line.strip(" ,\t")]
@@ -41,6 +43,19 @@ def read_smiles(path: Path) -> list[str]:
     if not words:
         raise InputError(f"{path}: holds no molecules; expected one SMILES a line")
     return words
+
+
+def _unfolded(path: Path) -> bytes:
+    """The content of a file, gzipped or not; a text shrinks to a tenth, what shrinks to less than a fiftieth is no text."""
+    content = path.read_bytes()
+    if content[:2] != b"\x1f\x8b":
+        return content
+    most = max(_LARGE, 50 * len(content))
+    with gzip.open(io.BytesIO(content)) as stream:
+        text = stream.read(most + 1)
+    if len(text) > most:
+        raise InputError(f"{path}: unfolds into more than {readable_size(most)}; expected one SMILES a line")
+    return text
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:

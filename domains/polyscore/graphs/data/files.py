@@ -73,8 +73,9 @@ def read_tu(folder: str | Path, *, smallest: int = 1) -> list[Adjacency]:
         raise InputError(f"{folder}: holds {len(found)} files *_graph_indicator.txt; expected one, beside its *_A.txt")
     name = found[0].name.removesuffix("_graph_indicator.txt")
     try:
-        owner = np.loadtxt(found[0], dtype=np.int64, ndmin=1)
-        edges = np.loadtxt(place / f"{name}_A.txt", dtype=np.int64, delimiter=",", ndmin=2) - 1
+        with warnings.catch_warnings(action="ignore"):  # of files without numbers, of which more is said below
+            owner = np.loadtxt(found[0], dtype=np.int64, ndmin=1)
+            edges = np.loadtxt(place / f"{name}_A.txt", dtype=np.int64, delimiter=",", ndmin=2) - 1
     except (OSError, ValueError) as error:
         raise InputError(f"{folder}: cannot be read as the TU set {name} ({error})") from error
     known = edges.size > 0 and edges.shape[1] == 2 and edges.min() >= 0 and edges.max() < len(owner)

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from polyscore.music.data.chorale_data import ChoraleData, chorale_split
     from polyscore.music.data.chorales import Chorale, chorale_grid, load_chorales, read_chorales
     from polyscore.music.data.folder import FolderOfMusic
+    from polyscore.music.data.jsb import JsbData
+    from polyscore.music.data.songs import SongData, Songs
     from polyscore.music.data.sources import jsb_grids, read_folder
     from polyscore.music.data.windows import Windows
 
@@ -17,6 +19,8 @@ _PLACES = {
     "chorale_data": ("ChoraleData", "chorale_split"),
     "chorales": ("Chorale", "chorale_grid", "load_chorales", "read_chorales"),
     "folder": ("FolderOfMusic",),
+    "jsb": ("JsbData",),
+    "songs": ("SongData", "Songs"),
     "sources": ("jsb_grids", "read_folder"),
     "windows": ("Windows",),
 }
@@ -25,6 +29,9 @@ __all__ = [
     "Chorale",
     "ChoraleData",
     "FolderOfMusic",
+    "JsbData",
+    "SongData",
+    "Songs",
     "Windows",
     "chorale_grid",
     "chorale_split",

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from polyscore.errors import InputError, MissingExtraError
 from polyscore.hub.files import atomic_path
+from polyscore.hub.numpy_files import read_numpy
 from polyscore.music.grid import Grid, token_row
 from polyscore.music.score import note_array
 
@@ -104,12 +105,12 @@ def load_chorales(cache: str | os.PathLike[str] | None = None) -> list[Chorale]:
     if not path.exists():
         save_chorales(path, read_chorales())
     try:
-        with np.load(path, allow_pickle=False) as file:
-            head = json.loads(str(file["head"]))
-            if head["format"] != _FORMAT:
-                raise KeyError("format")
-            parts = ("notes", "bars", "fermatas")
-            cut = {part: np.split(file[part], np.cumsum(file[f"{part}_counts"])[:-1]) for part in parts}
+        file = read_numpy(path)
+        head = json.loads(str(file["head"]))
+        if head["format"] != _FORMAT:
+            raise KeyError("format")
+        parts = ("notes", "bars", "fermatas")
+        cut = {part: np.split(file[part], np.cumsum(file[f"{part}_counts"])[:-1]) for part in parts}
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} is no cache of chorales ({error}); remove it, and it is made anew") from error
     rows = zip(head["pieces"], *(cut[part] for part in parts), strict=True)

@@ -19,11 +19,12 @@ from torch.utils.data import DataLoader
 
 from polyscore.errors import InputError
 from polyscore.hub.files import atomic_path
+from polyscore.hub.numpy_files import read_numpy
 from polyscore.music.data.sources import Layout, Piece, find_midi, pop909_files, read_folder
 from polyscore.music.data.windows import Passes, Windows, window_loader
 from polyscore.music.grid import ROWS, Grid, Loss
 
-__all__ = ["FolderOfMusic", "load_pieces", "save_pieces"]
+__all__ = ["FolderOfMusic", "files_key", "held_out", "load_pieces", "save_pieces"]
 
 _FORMAT = 1
 
@@ -46,18 +47,40 @@ def load_pieces(path: str | os.PathLike[str], *, key: str | None = None) -> list
         InputError: no such file, another one, or one that was made of something else than `key`.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            head = json.loads(str(file["head"]))
-            if head["format"] != _FORMAT or (key is not None and head["key"] != key):
-                raise KeyError("made of other files or with other settings")
-            out = []
-            for i, name in enumerate(head["names"]):
-                rows = {row: file[f"{row}_{i}"].astype(np.int64) for row in ROWS if row in head["rows"][i]}
-                grid = Grid(file[f"tokens_{i}"].astype(np.int64), rows, head["per_beat"][i])
-                out.append(Piece(name, grid, tuple(Loss(**loss) for loss in head["losses"][i])))
-            return out
+        file = read_numpy(path)
+        head = json.loads(str(file["head"]))
+        if head["format"] != _FORMAT or (key is not None and head["key"] != key):
+            raise KeyError("made of other files or with other settings")
+        out = []
+        for i, name in enumerate(head["names"]):
+            rows = {row: file[f"{row}_{i}"].astype(np.int64) for row in ROWS if row in head["rows"][i]}
+            grid = Grid(file[f"tokens_{i}"].astype(np.int64), rows, head["per_beat"][i])
+            out.append(Piece(name, grid, tuple(Loss(**loss) for loss in head["losses"][i])))
+        return out
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{os.fspath(path)} is no cache of these pieces ({error})") from error
+
+
+def files_key(files: Sequence[Path], settings: object) -> str:
+    """A text that changes when files, their sizes or dates, or the settings do."""
+    facts = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    return hashlib.blake2b(json.dumps([facts, settings]).encode(), digest_size=16).hexdigest()
+
+
+def held_out(names: Sequence[str], every: int) -> list[bool]:
+    """Whether each piece is held out: one of so many, by a hash of its name: it stays where it is when others come and go.
+
+    Of few pieces, where no hash falls so, the last.
+
+    Raises:
+        InputError: none is left to train on.
+    """
+    out = [int(hashlib.blake2b(name.encode(), digest_size=4).hexdigest(), 16) % every == 0 for name in names]
+    if names and not any(out):
+        out[-1] = True
+    if all(out):
+        raise InputError(f"{len(out)} pieces with one of {every} held out; none is left to train on")
+    return out
 
 
 class FolderOfMusic(LightningDataModule):
@@ -118,7 +141,7 @@ class FolderOfMusic(LightningDataModule):
     def prepare_data(self) -> None:
         """Read the files, unless the cache was made of them as they are."""
         files = (pop909_files if self.find == "pop909" else find_midi)(self.root)
-        key = self._key(files)
+        key = files_key(files, [self.voices, self.layout, self.per_beat])
         if self.cache_path.exists():
             try:
                 self._pieces = load_pieces(self.cache_path, key=key)
@@ -143,12 +166,7 @@ class FolderOfMusic(LightningDataModule):
         if self._pieces is None:
             self.prepare_data()
         assert self._pieces is not None
-        out = [int(hashlib.blake2b(p.name.encode(), digest_size=4).hexdigest(), 16) % self.held_out == 0 for p in self._pieces]
-        if not any(out):  # few pieces: the last in the order of hashes
-            out[-1] = True
-        pairs = list(zip(self._pieces, out, strict=True))
-        if all(out):
-            raise InputError(f"FolderOfMusic: {len(pairs)} pieces with one of {self.held_out} held out; none is left to train on")
+        pairs = list(zip(self._pieces, held_out([piece.name for piece in self._pieces], self.held_out), strict=True))
         return [piece for piece, held in pairs if not held], [piece for piece, held in pairs if held]
 
     def train_dataloader(self) -> DataLoader[dict[str, object]]:
@@ -159,8 +177,3 @@ class FolderOfMusic(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[dict[str, object]]:
         return window_loader(Windows([p.grid for p in self.split()[1]], self.length, every=self.length), self.batch_size)
-
-    def _key(self, files: Sequence[Path]) -> str:
-        facts = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-        text = json.dumps([facts, self.voices, self.layout, self.per_beat])
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

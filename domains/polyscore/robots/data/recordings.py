@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ import torch
 
 from polyscore.errors import InputError
 from polyscore.hub.files import atomic_path
+from polyscore.hub.numpy_files import read_numpy
 from polyscore.robots.demonstrations import Demonstrations
 
 __all__ = ["matches", "read", "write"]
@@ -55,15 +55,16 @@ def write(path: Path, data: Demonstrations) -> None:
 
 def _read_one(path: Path) -> Demonstrations:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [name for name in _ARRAYS if name not in file.files]
-            if missing:
-                raise InputError(f"{path}: lacks {', '.join(missing)}; expected a recording of `polyscore data record`")
-            arrays = {name: file[name] for name in _ARRAYS}
+        arrays = read_numpy(path, _ARRAYS)
+        missing = [name for name in _ARRAYS if name not in arrays]
+        if missing:
+            raise InputError(f"{path}: lacks {', '.join(missing)}; expected a recording of `polyscore data record`")
         about = json.loads(str(arrays["about"]))
+        if not isinstance(about, dict):
+            raise ValueError(f"about is a {type(about).__name__}, expected a mapping")
         observations, actions = (torch.as_tensor(arrays[name].astype(np.float32)) for name in ("observations", "actions"))
         offsets = torch.as_tensor(arrays["offsets"].astype(np.int64))
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(

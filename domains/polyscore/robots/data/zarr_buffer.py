@@ -65,8 +65,18 @@ def read(path: Path, keys: Sequence[str] | None = None) -> Demonstrations:
             store.close()
 
 
+def _names(path: Path) -> list[str]:
+    """What lies below `data`, in the order of names."""
+    if path.is_dir():
+        return sorted(part.name for part in (path / "data").iterdir() if part.is_dir())
+    with zipfile.ZipFile(path) as file:
+        return sorted({name.split("/")[1] for name in file.namelist() if name.startswith("data/") and name.count("/") > 1})
+
+
 def _read(group: Any, path: Path, keys: Sequence[str] | None) -> Demonstrations:
-    arrays = dict(sorted(group["data"].arrays()))
+    # one by one: where zarr opens all at once and one fails, what it has not waited for complains at exit
+    opened = {name: group["data"][name] for name in _names(path)}
+    arrays = {name: found for name, found in opened.items() if hasattr(found, "shape")}
     if "action" not in arrays:
         raise InputError(f"{path}: has no data/action; it has {', '.join(arrays) or 'no arrays'}")
     shapes = {name: array.shape[1:] for name, array in arrays.items() if name != "action"}

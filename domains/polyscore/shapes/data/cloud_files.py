@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from polyscore.errors import InputError
+from polyscore.errors import InputError, MissingExtraError
 from polyscore.hub.files import atomic_path
+from polyscore.hub.numpy_files import read_numpy
 from polyscore.shapes.packages import package
 
 __all__ = ["READABLE", "CloudFile", "read_cloud", "surface_points", "write_cloud"]
@@ -65,12 +66,12 @@ def read_cloud(path: str | os.PathLike[str], *, points: int = 8192, seed: int = 
     if kind not in READABLE:
         raise InputError(f"{name}: a suffix {kind or '(none)'}; expected {', '.join(READABLE)}")
     try:
-        found = _mesh(name, points, seed) if kind in _MESHES else _arrays(name)
-    except InputError:
+        found = _checked(_mesh(name, points, seed) if kind in _MESHES else _arrays(name), name)
+    except (InputError, MissingExtraError):
         raise
     except Exception as error:  # whatever a parser meets in a damaged file
         raise InputError(f"{name}: cannot be read as {kind[1:].upper()} ({error}); expected points") from error
-    return _checked(found, name)
+    return found
 
 
 def surface_points(mesh: Any, count: int, *, seed: int = 0) -> tuple[Array, Array]:
@@ -118,12 +119,15 @@ def _mesh(name: Path, points: int, seed: int) -> CloudFile:
     solids = [part for part in scene.dump() if len(getattr(part, "faces", ()))]
     if solids:
         mesh = trimesh.util.concatenate(solids) if len(solids) > 1 else solids[0]
+        corners = np.asarray(mesh.faces)
+        if corners.min() < 0 or corners.max() >= len(mesh.vertices):
+            raise InputError(f"{name}: holds faces of vertices that it does not have; expected a mesh of triangles")
         if not np.isfinite(np.asarray(mesh.vertices)).all() or not mesh.area > 0:
             raise InputError(f"{name}: a mesh without area, or with vertices that are not finite numbers; expected a surface")
         return CloudFile(*surface_points(mesh, points, seed=seed), sampled=True)
     clouds = [part for part in scene.geometry.values() if len(part.vertices)]
     if not clouds:
-        raise InputError(f"{name}: holds no points")
+        raise InputError(f"{name}: holds no points; expected a cloud or a mesh")
     cloud = clouds[0]
     raw = cloud.metadata.get("_ply_raw", {}).get("vertex", {}).get("data")
     normals = colours = None
@@ -137,12 +141,12 @@ def _mesh(name: Path, points: int, seed: int) -> CloudFile:
 def _arrays(name: Path) -> CloudFile:
     kind = name.suffix.lower()
     if kind == ".npz":
-        with np.load(name, allow_pickle=False) as content:
-            if "points" not in content:
-                raise InputError(f"{name}: holds {', '.join(content) or 'nothing'}; expected an array `points` (N, 3)")
-            return CloudFile(*(content.get(key) for key in ("points", "normals", "colours")))
+        content = read_numpy(name)
+        if "points" not in content:
+            raise InputError(f"{name}: holds {', '.join(content) or 'nothing'}; expected an array `points` (N, 3)")
+        return CloudFile(content["points"], content.get("normals"), content.get("colours"))
     if kind == ".npy":
-        table = np.load(name, allow_pickle=False)
+        table = next(iter(read_numpy(name).values()))
     else:
         text = name.read_text(encoding="utf-8", errors="replace").replace(",", " ")
         rows = [line.split() for line in text.splitlines() if line.strip() and not line.lstrip().startswith(("#", "//"))]

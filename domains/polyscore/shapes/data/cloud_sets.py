@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from polyscore.errors import InputError
+from polyscore.hub.numpy_files import read_numpy
 from polyscore.shapes.data.cloud_files import READABLE, read_cloud, surface_points
 from polyscore.shapes.packages import package
 
@@ -124,15 +125,12 @@ def _chosen(x: Any, points: int, rng: np.random.Generator, name: str) -> Tensor:
 
 def _array(place: Path) -> Any:
     try:
-        content: Any = np.load(place, allow_pickle=False)
-        if place.suffix.lower() == ".npz":
-            with content:
-                key = next((key for key in ("xyz", "points", *content.files) if key in content.files), None)
-                content = content[key] if key is not None else np.zeros(0)
-    except (OSError, ValueError, EOFError) as error:
+        arrays = read_numpy(place)
+    except (OSError, ValueError) as error:
         raise InputError(f"{place}: cannot be read ({error}); expected an array (S, N, 3)") from error
-    if content.ndim != 3 or content.shape[-1] < 3:
-        raise InputError(f"{place}: an array {content.shape}; expected clouds (S, N, 3)")
+    content = next((arrays[key] for key in ("xyz", "points", *arrays) if key in arrays), np.zeros(0))
+    if content.ndim != 3 or content.shape[-1] < 3 or content.dtype.kind not in "fiu":
+        raise InputError(f"{place}: an array {content.shape} of {content.dtype}; expected numbers of clouds (S, N, 3)")
     return content
 
 

@@ -1,8 +1,9 @@
 r"""Batches of views of procedural solids, for training a multi-view prior.
 
-A pool of solids is traced once, from rigs of V cameras at azimuths a + 360 k / V with a random a and one random elevation; what
-is kept is coverage, normal and paint of every pixel. Colour and finish are drawn anew at every visit, so each look at a solid is
-a different picture. A view has seven channels, all premultiplied by the coverage w, which is what a volume renderer gives:
+A pool of solids is traced once, from rigs of cameras at azimuths a + 360 k / count with a random a and one random elevation; the
+V = rigs * count views of a solid are one state. What is kept is coverage, normal and paint of every pixel. Colour and finish are
+drawn anew at every visit, so each look at a solid is a different picture. A view has seven channels, all premultiplied by the
+coverage w, which is what a volume renderer gives:
 
     2 w - 1,      2 w (r, g, b) - 1,      w n (camera axes)
 
@@ -12,7 +13,7 @@ A batch is {"x0": (B, V, 7, H, W), "cond": {"words": (B, 3), "cameras": (B, V, 2
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -36,10 +37,14 @@ class SolidViews(Dataset[dict[str, Any]]):
 
     Args:
         each: solids of every kind.
-        size: height and width of a view; `count` views a rig; `extent` what the height covers in space.
-        elevations: range of the rig's elevation, degrees.
+        size: height and width of a view; `count` views a rig, `rigs` rigs; `extent` what the height covers in space.
+        elevations: range of the rigs' elevations, degrees.
         repeat: visits of each solid in an epoch.
+        more: how many times as many solids of some kinds; 1 where a kind is not named.
         seed: of everything.
+
+    Raises:
+        InputError: numbers below 1, or a kind that is not there.
     """
 
     def __init__(
@@ -50,27 +55,34 @@ class SolidViews(Dataset[dict[str, Any]]):
         count: int = 4,
         extent: float = 1.5,
         elevations: Sequence[float] = (-15.0, 50.0),
+        rigs: int = 1,
         repeat: int = 1,
+        more: Mapping[str, int] | None = None,
         seed: int = 0,
     ) -> None:
-        if each < 1 or repeat < 1 or size < 1 or count < 1:
-            raise InputError(f"SolidViews: {each} solids, {count} views of {size} pixels, {repeat} visits; expected 1 or more")
+        more = more or {}
+        if min(each, repeat, size, count, rigs, *more.values()) < 1 or set(more) - set(names()):
+            raise InputError(
+                f"SolidViews: {each} solids (more: {dict(more)}), {rigs} x {count} views of {size} pixels, {repeat} visits; "
+                f"expected 1 or more, of {', '.join(names())}"
+            )
         self.repeat, self.seed = repeat, seed
         generator = torch.Generator().manual_seed(seed)
         coverage, normals, paints, cameras, kinds = [], [], [], [], []
         low, high = elevations
         for number, name in enumerate(names()):
-            solids = draw(name, each, seed=seed)
-            turn, rise = torch.rand(2, each, generator=generator)
-            angles = rig(360 * turn, low + (high - low) * rise, count)
-            for first in range(0, each, 8):
+            total = each * more.get(name, 1)
+            solids = draw(name, total, seed=seed)
+            turn, rise = torch.rand(2, total * rigs, generator=generator)
+            angles = rig(360 * turn, low + (high - low) * rise, count).view(total, rigs * count, 2)
+            for first in range(0, total, 8):
                 some = angles[first : first + 8].reshape(-1, 2)
                 seen = views(solids[first : first + 8], Orthographic.orbit(some[:, 0], some[:, 1], height=extent), size)
                 coverage.append((255 * seen.coverage).round().to(torch.uint8))
                 normals.append((127 * seen.normals).round().to(torch.int8))
                 paints.append(seen.paint.to(torch.uint8))
             cameras.append(angles)
-            kinds.append(torch.full((each,), number))
+            kinds.append(torch.full((total,), number))
         self.coverage, self.normals, self.paints = torch.cat(coverage), torch.cat(normals), torch.cat(paints)
         self.cameras, self.kinds = torch.cat(cameras), torch.cat(kinds)
 
@@ -106,7 +118,7 @@ class SolidViewsData(LightningDataModule):
         batch_size: solids a batch.
         each: solids of every kind in the pool; `validation` of every kind are held out.
         repeat: visits of each solid in an epoch.
-        size, count, extent, elevations: see `SolidViews`.
+        size, count, extent, elevations, rigs, more: see `SolidViews`; `more` is for training alone.
         seed: of solids, cameras, colours and order.
 
     Raises:
@@ -124,17 +136,20 @@ class SolidViewsData(LightningDataModule):
         count: int = 4,
         extent: float = 1.5,
         elevations: tuple[float, float] = (-15.0, 50.0),
+        rigs: int = 1,
+        more: dict[str, int] | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.batch_size, self.each, self.repeat, self.validation, self.seed = batch_size, each, repeat, validation, seed
-        self.views: dict[str, Any] = {"size": size, "count": count, "extent": extent, "elevations": elevations}
+        self.views: dict[str, Any] = {"size": size, "count": count, "extent": extent, "elevations": elevations, "rigs": rigs}
+        self.more = more
         self._train: SolidViews | None = None
         self._held: SolidViews | None = None
 
     def setup(self, stage: str) -> None:
         if self._train is None:
-            self._train = SolidViews(self.each, repeat=self.repeat, seed=self.seed, **self.views)
+            self._train = SolidViews(self.each, repeat=self.repeat, more=self.more, seed=self.seed, **self.views)
             self._held = SolidViews(self.validation, seed=self.seed + 500_000, **self.views)
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:

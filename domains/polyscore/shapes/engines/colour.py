@@ -18,9 +18,12 @@ from polyscore.shapes.fields import VoxelField
 from polyscore.shapes.finishes import Finish, unshade
 from polyscore.shapes.pictures import layers
 from polyscore.shapes.render.cameras import Camera
-from polyscore.shapes.render.volume import absorb, march
+from polyscore.shapes.render.volume import absorb, dense, march
 
 __all__ = ["carry_back"]
+
+_SPREAD = 8  # voxels: as deep as a surface that no view sees may lie from one that some view sees
+_LEAST = 0.5  # a density that lets 99 % of the light through a voxel
 
 
 @torch.no_grad()
@@ -32,8 +35,9 @@ def carry_back(field: VoxelField, camera: Camera, pictures: Tensor, finish: Fini
     normal = F.normalize(parts.normal, dim=-1, eps=1e-4)
     colour = unshade((parts.colour / coverage.clamp(min=0.05)[..., None]).clamp(0, 1), normal, finish)
     trust = coverage**2 * normal[..., 2].clamp(min=0.05)
-    rays = march(camera, size, 2 * field.size)
-    weight = absorb(field.density(rays.points.reshape(-1, 3)).view(rays.depth.shape), rays.step)
+    room = F.max_pool3d((field.raw > field.raw_at(_LEAST)).float(), 3, stride=1, padding=1)[0, 0] > 0
+    rays = march(camera, size, 2 * field.size, room=room)
+    weight = absorb(dense(field, rays.points, room), rays.step)
     weight = weight * trust.reshape(-1)[rays.pixel, None]
     row, column = (weight > 1e-3).nonzero(as_tuple=True)
     some = weight[row, column]
@@ -54,14 +58,14 @@ def _splat(values: Tensor, points: Tensor, size: int) -> Tensor:
 
 
 def _spread(total: Tensor) -> Tensor:
-    """Colours (1, 3, n, n, n) of sums (colour, weight): the means, spread outward into voxels without any."""
+    """Colours (1, 3, n, n, n) of sums (colour, weight): the means, spread some voxels outward, and beyond that their mean."""
     sums, weight = total[:, :3], total[:, 3:]
-    while True:
+    for _ in range(_SPREAD):
         known = weight > 1e-3
-        if bool(known.all()) or not bool(known.any()):
-            return sums / weight.clamp(min=1e-3)
         wide = F.avg_pool3d(F.pad(torch.cat([sums, weight], 1), (1,) * 6), 3, stride=1)
         scale = wide[:, 3:].clamp(min=1e-12)
         reached = (~known) & (wide[:, 3:] > 1e-12)
         sums = torch.where(reached, wide[:, :3] / scale * 2e-3, sums)
         weight = torch.where(reached, torch.full_like(weight, 2e-3), weight)
+    mean = total[:, :3].sum((2, 3, 4), keepdim=True) / total[:, 3:].sum().clamp(min=1e-3)
+    return torch.where(weight > 1e-3, sums / weight.clamp(min=1e-3), mean)

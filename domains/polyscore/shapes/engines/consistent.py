@@ -142,8 +142,9 @@ class Consistent(Engine):
         flat, seen = views.flatten(0, 1), angles.flatten(0, 1)
         if not painting:
             fit.refine(self.fine)
+            fit.inside(seen, flat)
             for done in range(0, self.last, 10):
-                fit.inside(seen, flat)
+                fit.carve()
                 fit.to(seen, flat, min(10, self.last - done), share=1 - 0.85 * done / self.last)
                 yield Frame(self.steps + done, total, fit.field, views[0])
         carry_back(fit.field, camera_of(seen, prior.extent), flat, request.words.finish)

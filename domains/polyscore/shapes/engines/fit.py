@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import field as later
 
 import torch
 from torch import Tensor
 
-from polyscore.shapes.engines.hull import carve, fog, hull
+from polyscore.shapes.engines.hull import carve, fog, hull, room_of
 from polyscore.shapes.engines.sketch import Sketch
 from polyscore.shapes.fields import VoxelField
 from polyscore.shapes.finishes import Finish
@@ -38,6 +39,7 @@ class Fit:
         smooth: weight of the field's roughness.
         sketch: a body to follow, with its weight.
         geometry: whether the density moves too, or the colours alone.
+        hull, room: of the last pictures (see `inside`); outside of the room rays are not followed.
     """
 
     field: VoxelField
@@ -50,6 +52,8 @@ class Fit:
     sketch: Sketch | None = None
     follow: float = 0.5
     geometry: bool = True
+    hull: Tensor | None = later(default=None, init=False)
+    room: Tensor | None = later(default=None, init=False)
 
     def __post_init__(self) -> None:
         moved = [self.field.raw_colour, *([self.field.raw] if self.geometry else [])]
@@ -59,7 +63,8 @@ class Fit:
         """What cameras at angles (N, 2) see of the field now, (N, 7, size, size)."""
         camera = camera_of(angles, self.extent)
         generator = self.generator if random else None
-        return shaded(render(self.field, camera, self.size, samples=self.field.size, generator=generator), self.finish)
+        seen = render(self.field, camera, self.size, samples=self.field.size, generator=generator, room=self.room)
+        return shaded(seen, self.finish)
 
     def step(self, loss: Tensor) -> None:
         """One step down a loss of the pictures, with the regularisers."""
@@ -88,12 +93,19 @@ class Fit:
     def inside(self, angles: Tensor, wanted: Tensor) -> None:
         """Keep the density inside the visual hull of pictures (N, 7, size, size); an empty field is filled with fog there."""
         if self.geometry:
-            h = hull(camera_of(angles, self.extent), layers(wanted).coverage.clamp(0, 1), self.field.size)
+            self.hull = hull(camera_of(angles, self.extent), layers(wanted).coverage.clamp(0, 1), self.field.size)
+            self.room = room_of(self.hull)
             if not bool(self.field.raw.any()):
-                fog(self.field, h)
-            carve(self.field, h)
+                fog(self.field, self.hull)
+            self.carve()
+
+    def carve(self) -> None:
+        """Take away what has grown out of the last hull."""
+        if self.hull is not None:
+            carve(self.field, self.hull)
 
     def refine(self, size: int) -> None:
         """Go on with another number of voxels."""
         self.field = self.field.refined(size)
+        self.hull = self.room = None
         self.__post_init__()

@@ -18,10 +18,11 @@ from polyscore.shapes.data.procedural import grid_points
 from polyscore.shapes.fields import VoxelField
 from polyscore.shapes.render.cameras import Camera
 
-__all__ = ["carve", "fog", "hull"]
+__all__ = ["carve", "fog", "hull", "room_of"]
 
 _FOG = 4.0  # density of the fog: a body of half the box lets exp(-2) through
 _TOLD = (0.15, 0.5)  # from nothing to something: values of h
+
 
 @torch.no_grad()
 def hull(camera: Camera, coverage: Tensor, n: int) -> Tensor:
@@ -45,6 +46,12 @@ def fog(field: VoxelField, h: Tensor) -> None:
 def carve(field: VoxelField, h: Tensor, *, most: float = 16.0) -> None:
     """Take away what is outside: raw densities are at most `most`, and at most 0 (the empty start) where h is small."""
     field.raw.copy_(torch.minimum(field.raw, (most * _share(h))[None, None]))
+
+
+def room_of(h: Tensor) -> Tensor:
+    """The voxels that `carve` leaves, and those beside them, which share their values: where something may be."""
+    near: Tensor = F.max_pool3d(_share(h)[None, None], 3, stride=1, padding=1)[0, 0]
+    return near > 0
 
 
 def _share(h: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["coloured", "mesh_of", "painted"]
 
+_SEEN = 64  # voxels a side of what cameras see, about as many as fields have
 _EDGE = 0.04  # vertices this close carry colours well enough
 _MOST = 150_000
 
@@ -28,7 +29,7 @@ def mesh_of(field: RadianceField, *, resolution: int = 96, faces: int = 10_000) 
         InputError: the field holds no body.
         MissingExtraError: a package of the extra `shapes` is missing.
     """
-    level = level_of(calm(hidden(field, resolution)).cpu())
+    level = level_of(calm(hidden(field, min(resolution, _SEEN))).cpu())
     return body(level, resolution, faces=faces, smoothing=4)
 
 

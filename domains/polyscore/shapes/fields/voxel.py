@@ -15,6 +15,8 @@ from polyscore.shapes.fields.base import RadianceField, empty_bias, within
 
 __all__ = ["VoxelField"]
 
+_FLAT = 1e-2  # slopes below its root are no surface: with less, fog has loud normals, and fitting them leaves specks in it
+
 
 class VoxelField(RadianceField):
     """`size`^3 voxels over [-1/2, 1/2]^3.
@@ -56,7 +58,7 @@ class VoxelField(RadianceField):
             1,
         )
         found = self._at(slope, points).T
-        return found / torch.sqrt(found.square().sum(-1, keepdim=True) + 1e-6)
+        return found / torch.sqrt(found.square().sum(-1, keepdim=True) + _FLAT)
 
     def raw_at(self, density: float) -> float:
         """The raw value of a density."""

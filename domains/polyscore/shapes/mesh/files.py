@@ -57,11 +57,14 @@ def read_mesh(path: str | os.PathLike[str]) -> Trimesh:
         mesh.metadata.update(known[0] if len(known) == 1 else {})
         faces = np.asarray(mesh.faces)
         wrong = len(faces) and (int(faces.min()) < 0 or int(faces.max()) >= len(mesh.vertices))
+        lost = int((~np.isfinite(np.asarray(mesh.vertices))).any(1).sum()) if len(faces) else 0
     except Exception as error:  # whatever a parser meets in a damaged file
         raise InputError(f"{name}: cannot be read as {kind[1:].upper()} ({error}); expected a mesh of triangles") from error
     if wrong or not len(faces):
         found = "faces of vertices that it does not have" if wrong else "no triangles"
         raise InputError(f"{name}: holds {found}; expected a mesh of triangles")
+    if lost:
+        raise InputError(f"{name}: {lost} of {len(mesh.vertices)} vertices are not finite numbers; take them out first")
     return mesh  # type: ignore[no-any-return]
 
 

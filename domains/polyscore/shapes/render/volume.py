@@ -7,14 +7,19 @@ each, in the middle or at a random place. With the density constant on a part, t
 
 (Max 1995, doi 10.1109/2945.468400; Mildenhall et al. 2020, arXiv 2003.08934). Colours and normals are asked only where w_i is not
 negligible, densities everywhere, because an empty place must be able to fill. Everything seen is premultiplied by its coverage.
+
+Where it is known that nothing may be, nothing need be asked: with `room`, a grid that says where something can be, only the rays
+that meet it and the samples inside it are looked at (the occupancy grids of Mueller et al. 2022, arXiv 2201.05989).
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from polyscore.errors import InputError
 from polyscore.shapes.fields.base import RadianceField
@@ -22,7 +27,7 @@ from polyscore.shapes.finishes import Finish, shade
 from polyscore.shapes.pictures import Layers, stack
 from polyscore.shapes.render.cameras import Camera, Size, shape_of
 
-__all__ = ["Marched", "Seen", "absorb", "march", "render", "shaded"]
+__all__ = ["Marched", "Seen", "absorb", "dense", "march", "render", "shaded"]
 
 _LEAST = 2e-3  # weights below this carry no colour
 
@@ -59,8 +64,10 @@ def absorb(density: Tensor, step: Tensor) -> Tensor:
     return through * -torch.expm1(-depth)
 
 
-def march(camera: Camera, size: Size, samples: int, *, generator: torch.Generator | None = None) -> Marched:
-    """The rays of all pixels that cross the cube; with a generator each part's sample lies at a random place of it.
+def march(
+    camera: Camera, size: Size, samples: int, *, generator: torch.Generator | None = None, room: Tensor | None = None
+) -> Marched:
+    """The rays of all pixels that cross the cube, or that meet `room`; with a generator the samples lie at random places.
 
     Raises:
         InputError: no samples.
@@ -71,7 +78,10 @@ def march(camera: Camera, size: Size, samples: int, *, generator: torch.Generato
     slope = torch.where(directions.abs() < 1e-9, torch.full_like(directions, 1e-9), directions)
     one, other = (-0.5 - origins) / slope, (0.5 - origins) / slope
     near, far = torch.minimum(one, other).amax(-1).clamp(min=0), torch.maximum(one, other).amin(-1)
-    pixel = (far > near + 1e-6).nonzero()[:, 0]
+    crosses = far > near + 1e-6
+    if room is not None:
+        crosses &= _meeting(camera, size, room)
+    pixel = crosses.nonzero()[:, 0]
     near, step = near[pixel], (far - near)[pixel] / samples
     place = torch.arange(samples, device=near.device).to(near)[None] + (
         0.5 if generator is None else torch.rand(len(pixel), samples, generator=generator).to(near)
@@ -81,13 +91,33 @@ def march(camera: Camera, size: Size, samples: int, *, generator: torch.Generato
     return Marched(pixel, points, step, depth)
 
 
+def dense(field: RadianceField, points: Tensor, room: Tensor | None = None) -> Tensor:
+    """The density at points (R, S, 3), (R, S); outside of `room` it is 0 and the field is not asked."""
+    flat = points.reshape(-1, 3)
+    if room is None:
+        return field.density(flat).view(points.shape[:2])
+    n = len(room)
+    column, row, layer = ((flat + 0.5) * n).long().clamp_(0, n - 1).unbind(1)
+    inside = room.view(-1)[(layer * n + row) * n + column].nonzero()[:, 0]
+    return flat.new_zeros(len(flat)).index_copy(0, inside, field.density(flat[inside])).view(points.shape[:2])
+
+
 def render(
-    field: RadianceField, camera: Camera, size: Size, *, samples: int = 64, generator: torch.Generator | None = None
+    field: RadianceField,
+    camera: Camera,
+    size: Size,
+    *,
+    samples: int = 64,
+    generator: torch.Generator | None = None,
+    room: Tensor | None = None,
 ) -> Seen:
-    """Pictures by B cameras; with a generator sample places are random, which hides the parts' boundaries in training."""
+    """Pictures by B cameras; with a generator sample places are random, which hides the parts' boundaries in training.
+
+    `room` (n, n, n), axes z, y, x, says in which voxels of the cube something may be; elsewhere it is taken to be empty.
+    """
     height, width = shape_of(size)
-    rays = march(camera, size, samples, generator=generator)
-    weight = absorb(field.density(rays.points.reshape(-1, 3)).view(rays.depth.shape), rays.step)
+    rays = march(camera, size, samples, generator=generator, room=room)
+    weight = absorb(dense(field, rays.points, room), rays.step)
     row, column = (weight.detach() > _LEAST).nonzero(as_tuple=True)
     some, at = weight[row, column], rays.points[row, column]
     pixel = rays.pixel[row]
@@ -106,3 +136,23 @@ def shaded(seen: Seen, finish: Finish) -> Tensor:
     direction = seen.normal / torch.sqrt(seen.normal.square().sum(-1, keepdim=True) + 1e-8)
     lit = shade(seen.colour / w, direction, finish) * seen.coverage[..., None]
     return stack(Layers(seen.coverage, lit, seen.normal))
+
+
+def _meeting(camera: Camera, size: Size, room: Tensor) -> Tensor:
+    """Which pixels (B H W,) the ball around some voxel of room can be seen in."""
+    height, width = shape_of(size)
+    n = len(room)
+    layer, row, column = room.nonzero().unbind(1)
+    met = camera.pose.new_zeros(len(camera) * height * width)
+    if not len(row):
+        return met > 0
+    points = (torch.stack([column, row, layer], 1).to(met) + 0.5) / n - 0.5
+    place = camera.project(points, size)
+    xy = place.xy.floor().long()
+    x, y = xy[..., 0].clamp(0, width - 1), xy[..., 1].clamp(0, height - 1)
+    view = torch.arange(len(camera), device=x.device)[:, None]
+    met[((view * height + y) * width + x).flatten()] = 1.0
+    half = float(camera.divide(place.depth)[0].min().clamp(min=1e-3))
+    reach = min(math.ceil(math.sqrt(3) / (2 * n) * height / (2 * half)), max(height, width))
+    wide: Tensor = F.max_pool2d(met.view(-1, 1, height, width), 2 * reach + 1, stride=1, padding=reach)
+    return wide.flatten() > 0

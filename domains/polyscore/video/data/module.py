@@ -23,7 +23,7 @@ __all__ = ["Examples", "Following", "Telling", "VideoData", "told"]
 
 @dataclass(frozen=True)
 class Following:
-    """The noise of training examples: carried along their motion, blended with fresh noise in the share `most` u^2, u uniform.
+    """The noise of training examples: carried along their motion, blended with fresh noise in a share `most` u^power, u uniform.
 
     Small shares are frequent, so that a model obeys clean noise well, yet all occur (Go-with-the-Flow's random degradation).
 
@@ -31,15 +31,17 @@ class Following:
         motion: what becomes of fractions of a pixel.
         fine: see `polyscore.video.data.following.following`.
         most: the largest share of fresh noise.
+        power: how much more frequent small shares are; 1 makes all alike.
     """
 
     motion: Motion = Residual()
     fine: int = 1
     most: float = 1.0
+    power: float = 2.0
 
     def __call__(self, clips: Clips, key: Sequence[object]) -> Tensor:
         """White noise shaped like the film, named by `key`."""
-        share = self.most * torch.rand(len(clips.film), generator=generator_of(*key, "share")).square()
+        share = self.most * torch.rand(len(clips.film), generator=generator_of(*key, "share")) ** self.power
         source = _Named(key)
         return following(clips, clips.film.shape[1], source, motion=self.motion, fine=self.fine, degrade=share)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from polyscore.errors import InputError
 from polyscore.hub.files import atomic_path
+from polyscore.hub.numpy_files import read_numpy
 from polyscore.noise import Flow
 
 __all__ = ["read_flow", "write_flow"]
@@ -36,9 +36,8 @@ def read_flow(path: str | os.PathLike[str]) -> Flow:
     if not name.is_file():
         raise InputError(f"{name}: no such file; expected a flow (.npz)")
     try:
-        with np.load(name, allow_pickle=False) as file:
-            arrays = {part: np.asarray(file[part]) for part in _PARTS if part in file.files}
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        arrays = read_numpy(name, _PARTS)
+    except (OSError, ValueError) as error:
         raise InputError(f"{name}: cannot be read as a flow ({error}); expected an .npz with the array forward") from error
     if "forward" not in arrays:
         raise InputError(f"{name}: holds no array forward; expected the (dx, dy) of every step, (frames - 1, 2, height, width)")
