@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,10 +17,12 @@ from polyscore.hub import save
 from polyscore.processes import Cosine
 from polyscore.samplers import DDIM
 from polyscore.shapes import ColouredPoints, PointEncoder, PointGenerator, PointSetNetwork, PointwiseNet
+from polyscore.shapes.coloured_points import second_moments
 from polyscore.shapes.data.cloud_files import read_cloud
 from polyscore.shapes.data.clouds_data import CloudsData
 from polyscore.shapes.points_training import ColouredPointsTraining, PointTraining
 from polyscore.training import Uniform
+from polyscore.variety import gaussian, vendi
 
 
 def small() -> ColouredPoints:
@@ -80,6 +83,20 @@ def test_a_cloud_is_of_its_seed_and_its_points_are_a_set() -> None:
     t = torch.rand(2, 2).double()
     with torch.no_grad():
         torch.testing.assert_close(network(x[:, order], c[:, order], *t, LABELS), network(x, c, *t, LABELS)[:, order])
+
+
+def test_clouds_that_keep_apart_are_more_different_and_still_of_their_kind() -> None:
+    model = ColouredPoints.from_pretrained("points")
+    labels = torch.tensor([[0, 0]]).expand(6, -1)  # chairs
+    words: dict[str, Any] = {"points": 384, "steps": 25, "seed": 3}
+    plain, apart = (model.sample(labels, **words, diverse=strength).xyz / model.scale for strength in (0.0, 10.0))
+    assert torch.equal(plain, model.sample(labels, **words).xyz / model.scale)
+    before, after = (float(vendi(gaussian(second_moments(clouds), 0.05))) for clouds in (plain, apart))
+    assert after > 1.1 * before, (before, after)  # of at most 6
+    means = [second_moments(clouds).mean(0) for clouds in (plain, apart)]
+    assert float((means[0] - means[1]).norm()) < 0.05 * float(means[0].norm())
+    with pytest.raises(InputError, match="diverse -1"):
+        model.sample(labels, diverse=-1.0)
 
 
 def test_what_cannot_be_drawn() -> None:

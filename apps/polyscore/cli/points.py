@@ -52,6 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--guidance", type=flags.finite, default=1.5, metavar="S", help="strength of the words; 1 is none (default: 1.5)"
     )
+    parser.add_argument(
+        "--diverse",
+        type=flags.finite,
+        default=0.0,
+        metavar="S",
+        help="keep the clouds of a run unlike each other in their proportions (10 is much); each then depends on the others",
+    )
     parser.add_argument("--paint", type=Path, metavar="FILE", help="colour the cloud of this file instead of drawing a shape")
     parser.add_argument("--no-pictures", action="store_true", help="leave out clouds.png")
 
@@ -71,8 +78,9 @@ def run(args: argparse.Namespace) -> int:
             xyz, rgb = _coloured(args, model, steps)
             report.nfe = steps * (1 if args.paint else 2) * (1 if args.guidance == 1 else 2)
         else:
-            if args.words or args.paint:
-                raise InputError(f"--model {args.model} knows no words; leave out {args.words or '--paint'}")
+            if args.words or args.paint or args.diverse:
+                extra = args.words or ("--paint" if args.paint else "--diverse")
+                raise InputError(f"--model {args.model} knows no words; leave out {extra}")
             xyz, rgb = model.sample(args.count, args.points, steps=args.steps, seed=args.seed), None
             report.nfe = args.steps or len(model.process)
         names = _write(args, xyz, rgb)
@@ -108,7 +116,7 @@ def _coloured(args: argparse.Namespace, model: ColouredPoints, steps: int) -> tu
     labels = parse(args.words).numbers()[: len(model.network.labels)].expand(args.count, -1)
     settings = {"steps": steps, "guidance": args.guidance, "seed": args.seed}
     if args.paint is None:
-        cloud = model.sample(labels, args.points, **settings)
+        cloud = model.sample(labels, args.points, diverse=args.diverse, **settings)
         return cloud.xyz, cloud.rgb
     from polyscore.shapes.data.cloud_files import read_cloud
 

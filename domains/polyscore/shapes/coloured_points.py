@@ -19,15 +19,16 @@ from torch import Tensor
 
 from polyscore.denoisers import Prediction
 from polyscore.errors import InputError, PolyscoreError
-from polyscore.guidance import CFG
+from polyscore.guidance import CFG, Interval, VendiGuidance
 from polyscore.hub import Pretrained
 from polyscore.noise import NoiseLike, Seeded, as_noise
 from polyscore.processes import Cosine, GaussianProcess, expand
 from polyscore.samplers import DDIM, sample
 from polyscore.shapes.networks.point_set import PointSetNetwork
-from polyscore.state import Given
+from polyscore.state import Given, State
+from polyscore.variety import gaussian
 
-__all__ = ["ColouredCloud", "ColouredPoints", "PointStage"]
+__all__ = ["ColouredCloud", "ColouredPoints", "PointStage", "second_moments"]
 
 
 class ColouredCloud(NamedTuple):
@@ -55,6 +56,18 @@ class PointStage:
             out = self.network(xyz, x, torch.zeros_like(time), time, given.cond["labels"])[..., 3:]
         a, _, s = (expand(c, time, x).to(x.dtype) for c in self.process.coefs(time))
         return Prediction(a * x - s * out)
+
+
+def second_moments(clouds: State) -> Tensor:
+    """The six second moments about the middle, (B, 6), of clouds (B, N, 3): what a shape's proportions are."""
+    assert isinstance(clouds, Tensor)
+    centred = clouds - clouds.mean(1, keepdim=True)
+    rows, columns = torch.triu_indices(3, 3)
+    return torch.einsum("bni,bnj->bij", centred, centred)[:, rows, columns] / clouds.shape[1]
+
+
+def _alike(moments: Tensor) -> Tensor:
+    return gaussian(moments, 0.05)
 
 
 class ColouredPoints(Pretrained):
@@ -88,6 +101,7 @@ class ColouredPoints(Pretrained):
         steps: int = 50,
         sampler: Any = None,
         guidance: float = 1.5,
+        diverse: float = 0.0,
         seed: int = 0,
     ) -> ColouredCloud:
         """Clouds of labels (B, L), whole numbers; the number of classes itself means "not said". Cloud i has seed + i.
@@ -98,18 +112,22 @@ class ColouredPoints(Pretrained):
             steps: of each stage.
             sampler: any sampler of `polyscore.samplers`; default DDIM with eta = 1, which is DDPM.
             guidance: scale of classifier-free guidance of the shape; 1 is none and costs half.
+            diverse: how strongly the shapes of the batch keep apart by their second moments (`VendiGuidance`); 10 is much. A
+                cloud then depends on the others.
             seed: of the first cloud.
 
         Raises:
-            InputError: labels that the model does not know, or no points.
+            InputError: labels that the model does not know, no points, or a negative `diverse`.
             PolyscoreError: the model gave values that are not numbers.
         """
         labels = self._checked(labels)
         if points < 1:
             raise InputError(f"sample: {points} points; expected 1 or more")
+        if diverse < 0:
+            raise InputError(f"sample: diverse {diverse}; expected 0 or more")
         noise = Seeded(seed)
         like = next(self.parameters()).new_empty(len(labels), points, 3)
-        x = self._run("shape", like, {"labels": labels}, steps, sampler, guidance, noise) * self.scale
+        x = self._run("shape", like, {"labels": labels}, steps, sampler, guidance, noise, diverse) * self.scale
         return ColouredCloud(x, self._paint(x, labels, steps, sampler, guidance, noise))
 
     @torch.no_grad()
@@ -139,11 +157,15 @@ class ColouredPoints(Pretrained):
         sampler: Any,
         guidance: float,
         noise: NoiseLike,
+        diverse: float = 0.0,
     ) -> Tensor:
         denoiser: Any = self.stage(name)
         if guidance != 1:
             unknown = torch.tensor(self.network.labels, device=like.device).expand_as(cond["labels"])
             denoiser = CFG(denoiser, null=lambda given: Given(cond={**given.cond, "labels": unknown}), scale=guidance)
+        if diverse:
+            apart = VendiGuidance(denoiser, self.process, _alike, scale=diverse, features=second_moments)
+            denoiser = Interval(apart, denoiser, 0.3, 1.0)  # variety asked for until the end drives points off the surface
         x: Tensor = sample(sampler or DDIM(1.0), denoiser, self.process, like, steps=steps, given=Given(cond=cond), noise=noise)
         if not bool(torch.isfinite(x).all()):
             raise PolyscoreError("sample: the model gave values that are not numbers; was its training finished?")
