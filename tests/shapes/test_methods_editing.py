@@ -9,18 +9,7 @@ from tests.editing_cells import CELLS, Record, Subject, edit
 from polyscore.editing import invert, null_text
 from polyscore.guidance import CFG
 from polyscore.samplers import DDIM, sample
-from polyscore.shapes import ColouredPoints
 from polyscore.state import Given
-
-
-@pytest.fixture(scope="module")
-def clouds() -> Subject:
-    model = ColouredPoints.from_pretrained("points").double().requires_grad_(False)
-    labels = torch.tensor([[0, 0], [1, 0]])
-    x = model.sample(labels, 48, steps=8, seed=1).xyz.double() / model.scale
-    stage = model.stage("shape")
-    given = [Given(cond={"labels": rows}) for rows in (labels, labels.flip(0))]
-    return Subject(stage, model.process, x, given[0], given[1], (model.network,))
 
 
 @pytest.mark.parametrize("name", list(CELLS))

@@ -49,14 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=flags.whole(2), metavar="N", help="of a picture: length (default: the model's)")
     flags.add(
         parser,
-        "model",
-        "out",
-        "seed",
+        *flags.MAKE,
         "steps",
-        "device",
-        "threads",
-        "report",
-        "quiet",
         model={
             "default": "moving-digits",
             "help": "a shipped model (see `polyscore models`), a saved one, or a folder of a diffusers video pipeline "

@@ -21,10 +21,13 @@ from polyscore.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["add", "threads", "device", "whole", "finite", "FLAGS", "RUN", "SCORE"]
+__all__ = ["add", "threads", "device", "whole", "finite", "FLAGS", "MAKE", "RUN", "SCORE"]
 
 RUN = ("model", "out", "seed", "steps", "sampler", "device", "threads", "batch_size", "report", "quiet")
 """What every verb that runs a model has."""
+
+MAKE = ("model", "out", "seed", "device", "threads", "report", "quiet")
+"""What a verb has that makes one thing, or a few, with a way of sampling that is its model's."""
 
 SCORE = ("out", "seed", "threads", "report", "quiet")
 """What every verb that measures has."""

@@ -34,14 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", nargs="?", metavar="WORDS", help='what to draw: "chair", "a blue car"; none for a DPM file')
     flags.add(
         parser,
-        "model",
-        "out",
-        "seed",
+        *flags.MAKE,
         "steps",
-        "device",
-        "threads",
-        "report",
-        "quiet",
         model={"default": "points", "help": "a shipped or saved model, or a .pt of diffusion-point-cloud (default: points)"},
         out={"required": True, "metavar": "DIR", "help": "folder for the files"},
         seed={"help": "seed of the first cloud, the next has the next (default: 0)"},

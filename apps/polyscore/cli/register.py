@@ -35,13 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", type=Path, metavar="TARGET", help="what it is laid on, usually the whole, in one unit with it")
     flags.add(
         parser,
-        "model",
-        "out",
-        "seed",
-        "device",
-        "threads",
-        "report",
-        "quiet",
+        *flags.MAKE,
         model={"default": "registration", "help": "a shipped or saved model, or a DiffusionReg .pth (default: registration)"},
         out={"required": True, "metavar": "DIR", "help": "folder for the files"},
         seed={"help": "seed of the first sample, the next has the next (default: 0)"},

@@ -38,13 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", metavar="WORDS", help='kind, colour and finish: "a red chair", "a glossy blue mug"')
     flags.add(
         parser,
-        "model",
-        "out",
-        "seed",
-        "device",
-        "threads",
-        "report",
-        "quiet",
+        *flags.MAKE,
         model={"default": "solids", "help": "the multi-view prior: a shipped model or a saved one (default: solids)"},
         out={"required": True, "metavar": "DIR", "help": "the folder for the files"},
         seed={"help": "seed of the first variation, the next has the next (default: 0)"},

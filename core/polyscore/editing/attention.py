@@ -22,7 +22,7 @@ from torch.nn import functional
 from polyscore.denoisers.base import Denoiser, Prediction
 from polyscore.editing.pairs import halves, joined
 from polyscore.errors import InputError
-from polyscore.guidance.attention import Maps, Uniform, replaced
+from polyscore.guidance.attention import Maps, Uniform, masked, replaced
 from polyscore.guidance.wrapper import Wrapper
 from polyscore.state import Given
 
@@ -101,12 +101,7 @@ class _Written:
         self.maps.append(logits.softmax(-1))
 
     def mixed(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> None:
-        logits = q @ k.mT / math.sqrt(q.shape[-1])
-        if causal:
-            logits = logits.masked_fill(~torch.ones_like(logits, dtype=torch.bool).tril(), -torch.inf)
-        if mask is not None:
-            logits = logits.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else logits + mask
-        self.maps.append(logits.softmax(-1))
+        self.maps.append(masked(q @ k.mT / math.sqrt(q.shape[-1]), mask, causal).softmax(-1))
 
 
 def maps_of(modules: Sequence[nn.Module], call: Callable[[], Any]) -> list[Tensor]:

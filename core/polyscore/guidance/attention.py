@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["Identity", "Maps", "Replaced", "Uniform", "replaced"]
+__all__ = ["Identity", "Maps", "Replaced", "Uniform", "masked", "replaced"]
 
 _SOFTMAX = {torch.softmax, torch.Tensor.softmax, functional.softmax, torch.special.softmax}
 _HIDDEN = 1e4  # a logit this far below the greatest of its row is a mask
@@ -66,13 +66,17 @@ class Uniform:
 
     def mixed(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor | None:
         """The mean of the v that are not masked."""
-        logits = q.new_zeros(*q.shape[:-1], k.shape[-2])
-        if causal:
-            logits = logits.masked_fill(~torch.ones_like(logits, dtype=torch.bool).tril(), -torch.inf)
-        if mask is not None:
-            logits = logits.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else logits + mask
-        shares = self.shares(logits)
+        shares = self.shares(masked(q.new_zeros(*q.shape[:-1], k.shape[-2]), mask, causal))
         return None if shares is None else shares @ v
+
+
+def masked(logits: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+    """Logits (..., L, S) with what a row may not see at -inf, as `scaled_dot_product_attention` takes its masks."""
+    if causal:
+        logits = logits.masked_fill(~torch.ones_like(logits, dtype=torch.bool).tril(), -torch.inf)
+    if mask is None:
+        return logits
+    return logits.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else logits + mask
 
 
 class Replaced(TorchFunctionMode):
