@@ -156,7 +156,9 @@ def _measure(measurement: Measurement, folders: Mapping[str, str], out: Path) ->
         says = "POLYSCORE_REFERENCE is not set" if missing[0] == "reference" else f"--{missing[0]} was not given"
         return {"name": measurement.name, "status": "left out", "says": says}
     words = measurement.words(folders)
-    roots = os.pathsep.join(str(ROOT / part) for part in ("core", "domains", "apps", "."))
+    parts = [str(ROOT / part) for part in ("core", "domains", "apps", ".", "tests/benchmarks")]
+    parts += filter(None, [os.environ.get("PYTHONPATH")])  # what an original needs may lie on the caller's path
+    roots = os.pathsep.join(parts)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": roots}
     environment |= {"POLYSCORE_REFERENCE": folders["reference"]} if "reference" in folders else {}
     began, before = time.monotonic(), _cpu()
