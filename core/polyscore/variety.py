@@ -14,7 +14,7 @@ from torch import Tensor
 
 from polyscore.errors import InputError
 
-__all__ = ["cosine", "gaussian", "vendi"]
+__all__ = ["cosine", "entropy", "gaussian", "vendi"]
 
 
 def vendi(similarity: Tensor) -> Tensor:
@@ -27,9 +27,14 @@ def vendi(similarity: Tensor) -> Tensor:
         raise InputError(f"vendi: a similarity {tuple(similarity.shape)}; expected (n, n)")
     if (similarity.detach().diagonal() - 1).abs().max() > 1e-4:
         raise InputError("vendi: a sample is not 1 similar to itself; expected a similarity with 1 on its diagonal")
+    return entropy(similarity).exp()
+
+
+def entropy(similarity: Tensor) -> Tensor:
+    """ln VS. Takes the matrix as it is: to look at its numbers would wait for the device (its eigenvalues alone do, inside)."""
     values = torch.linalg.eigvalsh(similarity / len(similarity)).clamp(min=0)
-    entropy: Tensor = -torch.special.xlogy(values, values.clamp(min=1e-12)).sum()
-    return entropy.exp()
+    out: Tensor = -torch.special.xlogy(values, values.clamp(min=1e-12)).sum()
+    return out
 
 
 def gaussian(features: Tensor, width: float) -> Tensor:

@@ -44,6 +44,7 @@ CASES = (
     ("shape", "shapes", "chair -o out"),
     ("mesh", "shapes", "check a.stl"),
     ("register", "shapes", "a.ply a.ply -o out"),
+    ("pose", "shapes", "a.ply -o out"),
     ("points", "shapes", "chair -n 1 --points 16 --steps 1 -o out"),
     ("evaluate", "shapes", "points a.npz a.npz"),
     ("data", "robots", "record --episodes 1 -o out.npz"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from polyscore.cli.report import Report, mean, share, validate
+from polyscore.cli.report import Item, Report, mean, share, validate
 from polyscore.errors import InputError, PolyscoreError
 
 
@@ -128,6 +129,32 @@ def test_a_report_that_cannot_be_written_fails_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(PolyscoreError, match="cannot write"), Report("info", arguments(tmp_path / "file" / "r.json")):
         pytest.fail("the work must not begin")
+
+
+def test_stored_items_come_first_and_are_written_one_by_one(tmp_path: Path) -> None:
+    alive: list[int] = []
+
+    class Counted(Item):
+        def __del__(self) -> None:
+            alive.remove(self["n"])
+
+    def stored() -> Iterator[Item]:
+        for n in range(4):
+            alive.append(n)
+            assert len(alive) <= 2  # the one that was written, and this one
+            yield Counted.of(f"{n}", n=n, score=math.nan)
+
+    report = Report("info", arguments())
+    report.write(tmp_path / "empty.json")
+    report.stored = stored
+    report.add("last", status="failed", error="none\nof\t\u00e4")
+    report.metrics = {"deep": {"x": [1, {"y": 2}]}, "none": {}}
+    report.write(tmp_path / "r.json")
+    for name, names in (("empty", []), ("r", ["0", "1", "2", "3", "last"])):
+        found = read(tmp_path / f"{name}.json")
+        assert [item["input"] for item in found["items"]] == names
+        assert (tmp_path / f"{name}.json").read_text() == json.dumps(found, indent=2) + "\n"
+    assert {**read(tmp_path / "r.json"), "seconds": 0, "cpu_seconds": 0} == {**report.as_dict(), "seconds": 0, "cpu_seconds": 0}
 
 
 def good() -> dict[str, Any]:

@@ -112,9 +112,12 @@ MEASUREMENTS = (
     Measurement("video", f"{_OWN}.video_control"),
     Measurement("video-sampling", f"{_OWN}.video_sampling"),
     Measurement("registration", f"{_OWN}.registration --pairs 40"),
+    Measurement("points", f"{_OWN}.points_sets --kinds chair table lamp mug"),
+    Measurement("pose", f"{_OWN}.pose_views --model pose"),
+    Measurement("points-all", f"{_OWN}.points_sets", long=True),
     Measurement("meshes", f"{_OWN}.mesh_speed"),
-    Measurement("text-to-mesh", f"{_OWN}.shapes_text --colours 1 --seeds 1 --references 5"),
-    Measurement("text-to-mesh-all", f"{_OWN}.shapes_text --colours 4 --seeds 3 --references 5", long=True),
+    Measurement("text-to-mesh", f"{_OWN}.shapes_text --colours 4 --seeds 3"),
+    Measurement("text-to-mesh-views", f"{_OWN}.shapes_text --engine consistent --colours 1 --seeds 1 --references 5"),
 )
 
 

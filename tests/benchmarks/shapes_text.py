@@ -1,10 +1,12 @@
 """Text to 3-D, judged from outside: is the body nearest to the kind that was asked for, and is its colour the one asked for?
 
     python tests/benchmarks/shapes_text.py --engine consistent --kinds 12 --colours 4 --seeds 3
+    python tests/benchmarks/shapes_text.py --truth 12
 
 Each mesh is made into voxels that fill the unit box, as are `--references` fresh procedural solids of every kind; the nearest
 solid by intersection over union gives the mesh its kind and its best IoU (the references share no seed with the training). The
-colour is the nearest of the eight: the mean colour of the surface against the mean over that of a fresh such solid.
+colour is the nearest of the eight: the mean colour of the surface against the mean over that of a fresh such solid. `--truth N`
+judges N other procedural solids of each kind in the place of meshes: what a perfect engine would get.
 """
 
 from __future__ import annotations
@@ -21,19 +23,19 @@ import torch
 from torch import Tensor
 
 from polyscore.shapes.data.procedural import draw, grid_points, names
-from polyscore.shapes.engines import Consistent, Distill, Engine, Request, coloured, last, mesh_of, voxelise
+from polyscore.shapes.engine_table import DEFAULT, ENGINES, engine
+from polyscore.shapes.engines import Request, coloured, last, voxelise
 from polyscore.shapes.mesh import examine, unit_box
-from polyscore.shapes.text import TextToShape
 from polyscore.shapes.words import COLOURS, Words, palette
 
 GRID = 48
 
 
-def references(each: int) -> tuple[Tensor, list[str]]:
+def references(each: int, *, seed: int = 900_001) -> tuple[Tensor, list[str]]:
     """Voxels (12 each, n, n, n) of fresh solids, each filling the unit box, and their kinds."""
     grids, kinds = [], []
     for name in names():
-        solids = draw(name, each, seed=900_001)
+        solids = draw(name, each, seed=seed)
         for i in range(each):
             inside = solids[i].occupancy(64)[0]
             where = inside.nonzero().flip(1)  # x, y, z
@@ -49,6 +51,14 @@ def nearest(body: Tensor, grids: Tensor) -> tuple[int, float]:
     flat, one = grids.flatten(1), body.flatten()
     iou = (flat & one).sum(1) / (flat | one).sum(1)
     return int(iou.argmax()), float(iou.max())
+
+
+def truth(each: int, grids: Tensor, labels: list[str]) -> dict[str, Any]:
+    """What `each` procedural solids of every kind get that are neither references nor of the training."""
+    bodies, kinds = references(each, seed=4242)
+    found = [nearest(body, grids) for body in bodies]
+    right = sum(labels[which] == kind for (which, _), kind in zip(found, kinds, strict=True))
+    return {"n": len(kinds), "kind_right": right, "mean_iou": round(statistics.mean(iou for _, iou in found), 3)}
 
 
 def mean_colour(mesh: Any) -> Tensor:
@@ -72,27 +82,31 @@ def nearest_colour(kind: str, mean: Tensor) -> str:
 def main() -> None:
     """Make, judge, print, and write the numbers."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--model", default="solids")
-    parser.add_argument("--engine", choices=("consistent", "distill"), default="consistent")
+    parser.add_argument("--engine", choices=tuple(ENGINES), default=DEFAULT)
+    parser.add_argument("--model", default=None, help="default: the engine's own")
     parser.add_argument("--kinds", nargs="+", default=["12"], help="words, or how many of the twelve")
     parser.add_argument("--colours", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--references", type=int, default=10)
+    parser.add_argument("--truth", type=int, metavar="N", help="judge N procedural solids of each kind, and nothing else")
     parser.add_argument("--out", type=Path, default=None)
     args = parser.parse_args()
     torch.set_num_threads(1)
     kinds = names()[: int(args.kinds[0])] if args.kinds[0].isdigit() else tuple(args.kinds)
     grids, labels = references(args.references)
-    prior = TextToShape.from_pretrained(args.model)
-    engine: Engine = {"consistent": Consistent, "distill": Distill}[args.engine]()
+    if args.truth:
+        print(json.dumps(truth(args.truth, grids, labels)))
+        return
+    maker = engine(args.engine)
+    model = maker.load(maker.model_name(args.model))
     rows: list[dict[str, Any]] = []
     for seed in range(args.seeds):
         for number, kind in enumerate(kinds):
             for step in range(args.colours):
                 words = Words(kind, list(COLOURS)[(number + 2 * step + seed) % len(COLOURS)])
                 started = time.process_time()
-                field = last(engine.frames(prior, Request(words, seed))).field
-                mesh = coloured(mesh_of(field), field, words.finish)
+                body = last(maker.frames(model, Request(words, seed))).body
+                mesh = coloured(body.mesh(), body.colour, words.finish)
                 spent = time.process_time() - started
                 box = unit_box(mesh)
                 which, iou = nearest(torch.from_numpy(voxelise(box.vertices, box.faces, GRID)), grids)

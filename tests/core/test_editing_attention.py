@@ -108,7 +108,7 @@ def test_uniform_attention_is_the_mean_of_what_is_told(fused: bool) -> None:
     mean = model.attention.v(given.cond).mean(1, keepdim=True)
     torch.testing.assert_close(out, GaussianDenoiser(PROCESS, 0.0, 0.6)(x, 0.5, NONE).x0 + 0.3 * mean.expand_as(x))
     assert torch.equal(UniformAttention(model)(x, 0.5, given).x0, model(x, 0.5, given).x0)
-    with pytest.raises(InputError, match="no map was made inside Linear"):
+    with pytest.raises(InputError, match="no attention map was made inside Linear"):
         UniformAttention(model, [model.attention.q])(x, 0.5, given)
 
 

@@ -9,6 +9,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from polyscore.denoisers import Prediction
+from polyscore.evaluation import gaussian
+from polyscore.guidance import VendiGuidance
 from polyscore.noise import Seeded
 from polyscore.processes import VP, grids
 from polyscore.samplers import DDIM, RK45, Ancestral, Langevin, PredictorCorrector, RePaint, Run, trajectory
@@ -29,6 +31,10 @@ class Syncs(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
+def half(x: Any, t: Any, given: Given) -> Prediction:
+    return Prediction(0.5 * x)
+
+
 @pytest.mark.parametrize(
     "sampler",
     [
@@ -43,16 +49,21 @@ class Syncs(TorchDispatchMode):  # type: ignore[no-untyped-call]
 )
 def test_nothing_in_the_loop_waits_for_the_device(sampler: Any) -> None:
     process = VP()
-
-    def denoiser(x: Any, t: Any, given: Given) -> Prediction:
-        return Prediction(0.5 * x)
-
-    frames = trajectory(sampler, denoiser, process, torch.empty(2, 3), steps=6, grid=grids.SGMSE(0.1))
+    frames = trajectory(sampler, half, process, torch.empty(2, 3), steps=6, grid=grids.SGMSE(0.1))
     next(frames)
     with Syncs() as syncs:
         rest = list(frames)
     assert len(rest) >= 5
     assert syncs.count == 0
+
+
+def test_guidance_towards_variety_reads_nothing() -> None:
+    process = VP()
+    guided = VendiGuidance(half, process, lambda features: gaussian(features, 1.0), memory=torch.randn(3, 3))
+    with Syncs() as syncs:
+        moved = guided(torch.randn(4, 3), 0.5, Given())
+    assert syncs.count == 0
+    assert bool(moved.x0.isfinite().all())
 
 
 def test_an_adaptive_sampler_reads_one_number_an_attempt() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import torch
 from hypothesis import given as for_all
@@ -40,6 +43,18 @@ def test_streams_are_normal_independent_and_leave_the_global_generator_alone() -
     wide = Seeded(0)(torch.empty(50, 3, 2, dtype=torch.float64))
     assert not torch.equal(wide[..., 0], Seeded(0)(torch.empty(50, 3, dtype=torch.float64)))
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_what_was_drawn_ahead_goes_with_the_source() -> None:
+    source = Seeded(0)
+    source(torch.empty(4, 3))
+    seen = weakref.ref(source)
+    gc.disable()
+    try:
+        del source
+        assert seen() is None  # else long runs grow until the garbage collector comes by
+    finally:
+        gc.enable()
 
 
 def test_complex_noise_has_unit_power() -> None:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from polyscore.cli.main import main
 from polyscore.errors import InputError
@@ -16,7 +17,7 @@ from polyscore.graphs.between import between
 pytest.importorskip("rdkit")
 
 
-def test_molecules_between_two_molecules() -> None:
+def test_molecules_between_two_molecules(monkeypatch: pytest.MonkeyPatch) -> None:
     from polyscore.graphs.chem import decode, outcome
     from polyscore.graphs.chem.encode import encode, parse
 
@@ -29,6 +30,10 @@ def test_molecules_between_two_molecules() -> None:
     assert (found[0].smiles, found[6].smiles) == ("O=C1CCCC1CO", "NC(=O)C1CC1CO")
     assert len({molecule.smiles for molecule in found}) >= 4
     assert sum(molecule.strict for molecule in found) >= 5
+    monkeypatch.setattr("polyscore.graphs.between._TOGETHER", 3)  # places go through the network three at a time, and then one
+    again = between(model, ends, 7, steps=20, seed=4)
+    torch.testing.assert_close(again.adj, made.adj, rtol=0, atol=1e-4)
+    torch.testing.assert_close(again.x, made.x, rtol=0, atol=1e-4)
     with pytest.raises(InputError, match=r"graphs of \[8\] nodes"):
         between(model, ends[:1])
 

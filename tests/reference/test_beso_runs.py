@@ -79,7 +79,7 @@ def test_a_run_of_block_push_is_rolled_out(run: Path, tmp_path: Path, capsys: py
     recordings.write(tmp_path / "demos.npz", data())
     words = ["rollout", "--model", str(run), "--episodes", "1", "-o", str(tmp_path / "out"), "--no-films", "--quiet"]
     assert main([*words, "--demonstrations", str(tmp_path / "demos.npz")]) == 0
-    report = json.loads((tmp_path / "out" / "rollout.json").read_text(encoding="utf-8"))
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     assert (report["nfe"], report["metrics"]["full_success"]["n"]) == (3, 1)  # guided, in one pass of twice the batch
     assert main(words) == 1
     assert "holds no statistics" in capsys.readouterr().err

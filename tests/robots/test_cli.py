@@ -72,7 +72,7 @@ def test_a_trained_policy_knows_its_data(trained: Path, recorded: Path) -> None:
 def test_rollout_writes_what_it_measured(trained: Path, tmp_path: Path) -> None:
     words = ["rollout", "--model", str(trained), "--episodes", "3", "--batch-size", "2", "--save-dataset", "--quiet"]
     assert main([*words, "-o", str(tmp_path / "a")]) == 0
-    report = json.loads((tmp_path / "a" / "rollout.json").read_text(encoding="utf-8"))
+    report = json.loads((tmp_path / "a" / "report.json").read_text(encoding="utf-8"))
     validate(report)
     metrics = report["metrics"]
     assert report["nfe"] == 3
@@ -91,7 +91,7 @@ def test_rollout_writes_what_it_measured(trained: Path, tmp_path: Path) -> None:
     assert (
         main([*words, "-o", str(tmp_path / "b"), "--no-films", "--cfg", "1.5", "--steps", "2", "--simulate-latency", "80"]) == 0
     )
-    assert json.loads((tmp_path / "b" / "rollout.json").read_text(encoding="utf-8"))["nfe"] == 2
+    assert json.loads((tmp_path / "b" / "report.json").read_text(encoding="utf-8"))["nfe"] == 2
 
 
 def play(folder: Path, *, kitchen: bool) -> Path:

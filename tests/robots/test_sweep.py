@@ -64,14 +64,14 @@ def test_a_sweep_is_what_its_rollouts_are_and_goes_on(tmp_path: Path) -> None:
     common = ["rollout", "--model", str(tmp_path / "model"), "--episodes", "1", "--seed", "7", "--quiet"]
     sweep = [*common, "-o", str(tmp_path / "s"), "--jobs", "1", "--sweep", "steps=1", "cfg=0,1,2"]
     assert main(sweep) == 0
-    report = json.loads((tmp_path / "s" / "sweep.json").read_text(encoding="utf-8"))
+    report = json.loads((tmp_path / "s" / "report.json").read_text(encoding="utf-8"))
     validate(report)
     assert [cell["cfg"] for cell in report["metrics"]["cells"]] == [0.0, 1.0, 2.0]
     for picture in ("sweep.png", "guidance.png"):
         assert (tmp_path / "s" / picture).read_bytes().startswith(b"\x89PNG")
     # one cell against a rollout of its own
     assert main([*common, "-o", str(tmp_path / "r"), "--no-films", "--steps", "1", "--cfg", "0"]) == 0
-    (alone,) = json.loads((tmp_path / "r" / "rollout.json").read_text(encoding="utf-8"))["items"]
+    (alone,) = json.loads((tmp_path / "r" / "report.json").read_text(encoding="utf-8"))["items"]
     assert cells_of(tmp_path / "s")["steps-1_cfg-0"] == [(7, alone["steps"], alone["reward"], [])]
     # a cell that is lost or of other episodes is made again, the other is kept
     cells = sorted((tmp_path / "s" / "cells").iterdir())
@@ -80,7 +80,7 @@ def test_a_sweep_is_what_its_rollouts_are_and_goes_on(tmp_path: Path) -> None:
     cells[1].write_text(cells[1].read_text(encoding="utf-8").replace('"seed": 7', '"seed": 8'), encoding="utf-8")
     assert main(sweep) == 0
     assert [path.stat().st_mtime_ns == times[path] for path in cells] == [False, False, True]
-    states = [item["status"] for item in json.loads((tmp_path / "s" / "sweep.json").read_text(encoding="utf-8"))["items"]]
+    states = [item["status"] for item in json.loads((tmp_path / "s" / "report.json").read_text(encoding="utf-8"))["items"]]
     assert sorted(states) == ["done", "done", "skipped"]
 
 

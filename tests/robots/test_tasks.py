@@ -116,7 +116,7 @@ def test_rollouts_in_pusht_from_the_command_line(tmp_path: Path) -> None:
     save(tmp_path / "model", tee_pusher())
     words = ["rollout", "--model", str(tmp_path / "model"), "--env", "pusht", "--episodes", "2", "--steps", "1", "--save-dataset"]
     assert main([*words, "-o", str(tmp_path / "r"), "--no-films", "--quiet"]) == 0
-    report = json.loads((tmp_path / "r" / "rollout.json").read_text(encoding="utf-8"))
+    report = json.loads((tmp_path / "r" / "report.json").read_text(encoding="utf-8"))
     validate(report)
     assert report["metrics"]["tasks"] == {"in place": 0} and report["metrics"]["full_success"]["share"] == 0.0
     kept = read(tmp_path / "r" / "rollouts.npz")

@@ -32,7 +32,7 @@ __all__ = ["SPACE", "Case", "Shelf", "attack", "bounded", "cases", "contents", "
 
 SPACE = 1_500_000_000  # bytes; the files are a few MB at most, and importing what reads them takes up to 450 MB
 SECONDS = 20
-_REPORTS = {"report.json", "rollout.json", "sweep.json"}
+_REPORTS = {"report.json"}
 
 Make = bytes | str | Callable[[Path], object]
 

@@ -68,6 +68,7 @@ VERBS = {
     "rollout --episodes 1 --no-films -o {out} --model {bad}": "push-blocks",
     "export lerobot -o {out} --model {bad}": "push-blocks",
     "register {ply} {ply} --points 64 -o {out} --model {bad}": "registration",
+    "pose {ply} --points 64 -o {out} --model {bad}": "pose",
     "points chair -n 1 -o {out} --model {bad}": "points",
     "shape 'a red chair' -o {out} --model {bad}": "solids",
     "evaluate music {midi} --model {bad}": "chorale",

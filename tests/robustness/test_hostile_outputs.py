@@ -30,6 +30,7 @@ FOLDERS = [
     "rollout --model push-blocks --episodes 1 --steps 1 --no-films -o {bad}",
     "export lerobot --model push-blocks -o {bad}",
     "register {ply} {ply} --points 64 --samples 1 --no-pictures -o {bad}",
+    "pose {ply} --points 64 --samples 1 --no-pictures -o {bad}",
     "points chair -n 1 --steps 1 --points 16 --no-pictures -o {bad}",
     "shape 'a red chair' -o {bad}",
     "mesh show {ply} -o {bad}",

@@ -117,7 +117,9 @@ CLOUDS = [
 ]
 
 
-@pytest.mark.parametrize("case", cases("register {bad} {ply} -o {out} --points 64 --quiet", CLOUDS))
+@pytest.mark.parametrize(
+    "case", [*cases("register {bad} {ply} -o {out} --points 64 --quiet", CLOUDS), *cases("pose {bad} -o {out}", CLOUDS[:4])]
+)
 def test_register(case: Case, shelf: Shelf, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     attack(case, shelf, tmp_path, capfd)
 

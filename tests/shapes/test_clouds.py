@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,8 +87,44 @@ def test_sets_in_the_forms_of_the_field(tmp_path: Path) -> None:
     assert float(read_clouds(tmp_path / "modelnet", points=50).norm(dim=-1).max()) < 1.01
     np.savez(tmp_path / "clouds.npz", xyz=x)
     assert torch.equal(read_clouds(tmp_path / "clouds.npz", points=40, count=2), torch.from_numpy(x[:2]))
-    with pytest.raises(InputError, match="expected 50 or more points"):
-        read_clouds(tmp_path / "clouds.npz", points=50)
+    (tmp_path / "mixed" / "deep").mkdir(parents=True)
+    trimesh.creation.box((2.0, 2.0, 2.0)).export(tmp_path / "mixed" / "b.stl")
+    np.save(tmp_path / "mixed" / "deep" / "a.npy", x[0])
+    (tmp_path / "mixed" / "notes.md").write_text("not a cloud")
+    mixed = read_clouds(tmp_path / "mixed", points=40)
+    assert torch.allclose(mixed[0].abs().amax(-1), torch.ones(40)) and torch.equal(mixed[1], torch.from_numpy(x[0]))
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "message"),
+    [
+        ("small.npy", {"points": 50}, "expected 50 or more points"),
+        ("nan.npy", {}, "cloud 1: 1 of 9 points are not finite"),
+        ("small.npy", {"category": "chair"}, "has no categories"),
+        ("procedural:dragon", {}, "of kind 'dragon'"),
+        ("broken.hdf5", {}, "cannot be read as HDF5"),
+        ("set.hdf5", {"category": "chair"}, "has no chair/test; it holds 02691156"),
+        ("broken.npz", {}, "cannot be read"),
+        ("objects.npy", {}, "Python objects"),
+        ("empty", {}, "holds no clouds"),
+        ("set.doc", {}, "no set of clouds"),
+    ],
+)
+def test_sets_that_cannot_be_read(tmp_path: Path, name: str, asked: dict[str, Any], message: str) -> None:
+    h5py = pytest.importorskip("h5py")
+    x = np.random.default_rng(0).standard_normal((2, 9, 3))
+    np.save(tmp_path / "small.npy", x)
+    x[1, 4, 2] = np.inf
+    np.save(tmp_path / "nan.npy", x)
+    np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
+    for broken in ("broken.hdf5", "broken.npz"):
+        (tmp_path / broken).write_bytes(b"PK\x03\x04 cut off")
+    with h5py.File(tmp_path / "set.hdf5", "w") as file:
+        file["02691156/test"] = x
+    (tmp_path / "empty").mkdir()
+    place = name if ":" in name else tmp_path / name
+    with pytest.raises(InputError, match=message):
+        read_clouds(place, **{"points": 9, **asked})
 
 
 def test_sets_of_pytorch_geometric() -> None:
@@ -141,7 +178,7 @@ def test_a_picture_shows_the_near_point_where_two_lie_in_line() -> None:
     assert picture[32, 50].argmax() == 2 and picture[0, 0].tolist() == [255, 255, 255]
 
 
-def test_the_command_scores_clouds_and_the_floor(tmp_path: Path) -> None:
+def test_the_command_scores_clouds_and_the_floor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     draw_from = torch.Generator().manual_seed(0)
     sets = {}
     for name, stretch in (("real", (1.0, 1.0, 1.0)), ("drawn", (1.0, 1.0, 1.0)), ("far", (1.0, 0.1, 0.1))):
@@ -156,3 +193,7 @@ def test_the_command_scores_clouds_and_the_floor(tmp_path: Path) -> None:
     assert found["far"]["scores"]["MMD-EMD"] > 1.2 * found["drawn"]["scores"]["MMD-EMD"]
     assert found["drawn"]["floor_clouds"] == 4 and found["drawn"]["scale"] == "bbox"
     assert all(0 <= found[name][part]["JSD"] <= 1 for name in found for part in ("scores", "floor"))
+    np.save(tmp_path / "one.npy", sets["real"][:1].numpy())
+    few = ["evaluate", "points", str(tmp_path / "real.npy"), str(tmp_path / "one.npy"), "--points", "64", "--no-emd", "--quiet"]
+    assert main(few) == 2 and "no halves" in capsys.readouterr().err
+    assert main([*few, "--floor", str(tmp_path / "drawn.npy")]) == 0

@@ -12,14 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from polyscore.cli.main import main
+from polyscore.denoisers import Precondition
 from polyscore.errors import ConfigError, InputError
 from polyscore.hub import save
-from polyscore.processes import Cosine
+from polyscore.processes import BetaTable, Cosine, linear_betas
 from polyscore.samplers import DDIM
 from polyscore.shapes import ColouredPoints, PointEncoder, PointGenerator, PointSetNetwork, PointwiseNet
 from polyscore.shapes.coloured_points import second_moments
 from polyscore.shapes.data.cloud_files import read_cloud
 from polyscore.shapes.data.clouds_data import CloudsData
+from polyscore.shapes.metrics import chamfer
+from polyscore.shapes.networks.pvcnn import PVCNN2, Level
+from polyscore.shapes.point_voxel import PointVoxelGenerator
 from polyscore.shapes.points_training import ColouredPointsTraining, PointTraining
 from polyscore.training import Uniform
 from polyscore.variety import gaussian, vendi
@@ -88,15 +92,48 @@ def test_a_cloud_is_of_its_seed_and_its_points_are_a_set() -> None:
 def test_clouds_that_keep_apart_are_more_different_and_still_of_their_kind() -> None:
     model = ColouredPoints.from_pretrained("points")
     labels = torch.tensor([[0, 0]]).expand(6, -1)  # chairs
-    words: dict[str, Any] = {"points": 384, "steps": 25, "seed": 3}
+    words: dict[str, Any] = {"points": 192, "steps": 16, "seed": 3}
     plain, apart = (model.sample(labels, **words, diverse=strength).xyz / model.scale for strength in (0.0, 10.0))
-    assert torch.equal(plain, model.sample(labels, **words).xyz / model.scale)
     before, after = (float(vendi(gaussian(second_moments(clouds), 0.05))) for clouds in (plain, apart))
     assert after > 1.1 * before, (before, after)  # of at most 6
     means = [second_moments(clouds).mean(0) for clouds in (plain, apart)]
     assert float((means[0] - means[1]).norm()) < 0.05 * float(means[0].norm())
     with pytest.raises(InputError, match="diverse -1"):
         model.sample(labels, diverse=-1.0)
+
+
+def test_a_sketch_of_strength_0_is_kept_and_one_of_strength_1_is_forgotten() -> None:
+    model = small()
+    model.process = Cosine(alpha_min=0.0)  # a(1) = 0: nothing of the sketch is left at t = 1
+    sketch = 0.2 * torch.randn(2, 20, 3, generator=torch.Generator().manual_seed(0))
+    run: dict[str, Any] = {"steps": 4, "seed": 3}
+    kept, new = (model.follow(sketch, LABELS, strength=strength, **run) for strength in (0.0, 1.0))
+    torch.testing.assert_close(kept.xyz, sketch)
+    torch.testing.assert_close(kept.rgb, model.paint(sketch, LABELS, **run))
+    plain = model.sample(LABELS, 20, **run)
+    torch.testing.assert_close(new.xyz, plain.xyz, atol=1e-6, rtol=0)
+    torch.testing.assert_close(new.rgb, plain.rgb, atol=1e-6, rtol=0)
+    one = model.follow(sketch[1:], LABELS[1:], strength=0.5, steps=4, seed=4)
+    torch.testing.assert_close(one.xyz[0], model.follow(sketch, LABELS, strength=0.5, **run).xyz[1], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("strength", [0.3, 0.7])
+def test_a_sketch_is_drawn_towards_what_the_words_mean(strength: float) -> None:
+    model = ColouredPoints(Gaussian(), Cosine(alpha_min=0.05), scale=1.0)  # type: ignore[arg-type]
+    sketch = torch.full((1, 4000, 3), -1.0, dtype=torch.float64)
+    found = model.follow(sketch, LABELS[1:], strength=strength, steps=60, guidance=1.0).xyz
+    # x_s = a x + s eps and x_0 | x_s ~ N(m + a (x_s - a m), s^2), so the law is N(m + a^2 (x - m), s^2 (1 + a^2)); m = 2.5
+    a, _, s = model.process.coefs_of(strength)
+    assert float(found.mean()) == pytest.approx(2.5 - 3.5 * float(a) ** 2, abs=0.03)
+    assert float(found.std()) == pytest.approx(float(s) * (1 + float(a) ** 2) ** 0.5, abs=0.05)
+
+
+def test_the_distance_from_a_sketch_grows_with_the_strength() -> None:
+    model = ColouredPoints.from_pretrained("points")
+    plate = torch.rand(1, 256, 3, generator=torch.Generator().manual_seed(0)) - 0.5
+    plate[..., 1] *= 0.1  # and the words say chair
+    far = [float(chamfer(model.follow(plate, LABELS[:1], strength=s, steps=12).xyz, plate)) for s in (0.2, 0.5, 1.0)]
+    assert 0 < far[0] < far[1] < far[2], far
 
 
 def test_what_cannot_be_drawn() -> None:
@@ -106,6 +143,10 @@ def test_what_cannot_be_drawn() -> None:
             model.sample(labels)
     with pytest.raises(InputError, match="paint"):
         model.paint(torch.zeros(3, 9, 3), LABELS)
+    with pytest.raises(InputError, match="strength 1.5"):
+        model.follow(torch.zeros(2, 9, 3), LABELS, strength=1.5)
+    with pytest.raises(InputError, match="not finite"):
+        model.follow(torch.full((2, 9, 3), float("nan")), LABELS)
     with pytest.raises(ConfigError, match="a PointGenerator"):
         PointTraining(model)  # type: ignore[arg-type]
 
@@ -143,20 +184,79 @@ def test_data_of_kinds_with_labels() -> None:
         CloudsData("procedural")
 
 
-def test_the_command_draws_and_paints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def words(tmp_path: Path) -> list[str]:
     model = str(save(tmp_path / "model", small()))
-    words = ["points", "a red chair", "-n", "2", "--points", "30", "--steps", "2", "--model", model]
-    assert main([*words, "-o", str(tmp_path / "out"), "--seed", "4"]) == 0
+    return ["points", "a red chair", "--points", "30", "--steps", "2", "--quiet", "--model", model]
+
+
+def test_the_command_draws_and_paints(tmp_path: Path, words: list[str]) -> None:
+    assert main([*words, "-n", "2", "-o", str(tmp_path / "out"), "--seed", "4"]) == 0
     with np.load(tmp_path / "out" / "clouds.npz") as content:
         xyz, rgb, seeds = content["xyz"], content["rgb"], content["seeds"]
     assert seeds.tolist() == [4, 5] and xyz.shape == (2, 30, 3)
     first = read_cloud(tmp_path / "out" / "cloud-0.ply")
     assert np.allclose(first.points, xyz[0]) and np.allclose(first.colours, rgb[0], atol=1 / 255)  # type: ignore[arg-type]
-    assert json.loads((tmp_path / "out" / "report.json").read_text())["nfe"] == 8
-    paint = ["--paint", str(tmp_path / "out" / "cloud-0.ply"), "-o", str(tmp_path / "painted")]
-    assert main([*words, *paint, "--no-pictures", "--quiet"]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["nfe"] == 8 and [item["seed"] for item in report["items"]] == [4, 5]
+    paint = ["--paint", str(tmp_path / "out" / "cloud-0.ply"), "-n", "2", "-o", str(tmp_path / "painted")]
+    assert main([*words, *paint, "--no-pictures"]) == 0
     painted = read_cloud(tmp_path / "painted" / "cloud-1.ply")
     assert np.allclose(painted.points, first.points, atol=1e-5)
-    capsys.readouterr()
-    assert main(["points", "a red dragn", "-o", str(tmp_path / "no"), "--model", model]) == 2
-    assert "dragn" in capsys.readouterr().err
+
+
+def test_the_command_draws_over_a_sketch_where_it_stands(tmp_path: Path, words: list[str]) -> None:
+    sparse = np.random.default_rng(0).uniform(5.0, 9.0, (20, 3)).astype(np.float32)  # fewer points than are asked for
+    np.save(tmp_path / "sketch.npy", sparse)
+    run = [*words, "--sketch", str(tmp_path / "sketch.npy"), "--no-pictures", "-n", "2"]
+    assert main([*run, "--strength", "0", "-o", str(tmp_path / "kept")]) == 0
+    kept = read_cloud(tmp_path / "kept" / "cloud-1.ply").points
+    assert kept.shape == (30, 3)
+    assert np.abs(kept[:, None] - sparse).max(-1).min(1).max() < 1e-5 and len(np.unique(kept.round(4), axis=0)) == 20
+    assert main([*run, "--strength", "0.4", "-o", str(tmp_path / "new")]) == 0
+    report = json.loads((tmp_path / "new" / "report.json").read_text())
+    assert report["nfe"] == 6  # of two steps one is below 0.4 and one begins there: one for the shape, two for the colour
+    assert all(item["sketch_chamfer"] > 0 for item in report["items"])
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["a red dragn"], "dragn"),
+        (["a chair", "--strength", "0.5"], "together with --sketch"),
+        (["a chair", "--sketch", "{file}", "--strength", "2"], "expected 0 to 1"),
+        (["a chair", "--sketch", "none.ply"], "no such file"),
+        (["a chair", "--paint", "{one}"], "all points are one"),
+        (["a chair", "--paint", "{file}", "--diverse", "3"], "--diverse is for shapes"),
+        (["a chair", "--sketch", "{nan}"], "not finite"),
+        ([], "no words"),
+    ],
+)
+def test_the_command_says_what_is_wrong(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str], extra: list[str], message: str
+) -> None:
+    content = {"file": np.eye(3), "one": np.ones((9, 3)), "nan": np.full((9, 3), np.nan)}
+    for name, table in content.items():
+        np.save(tmp_path / f"{name}.npy", table)
+    places = {name: str(tmp_path / f"{name}.npy") for name in content}
+    given = [part.format(**places) for part in extra]
+    assert main([words[0], *given, *words[2:], "-o", str(tmp_path / "no")]) == 2
+    assert message in capsys.readouterr().err
+    assert not list((tmp_path / "no").glob("*.ply"))
+
+
+def test_models_without_words_are_drawn_and_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    level = Level((8, 1, 4), 12, 0.6, 4, (8, 16), (16, 8), (8, 1, 4))
+    pvd = PointVoxelGenerator(Precondition(PVCNN2([level], 8), BetaTable(linear_betas(20)), time="index", steps=20))
+    dpm = PointGenerator(PointwiseNet(4), PointEncoder(4))
+    for name, model in (("pvd", pvd), ("dpm", dpm)):
+        place, out = str(save(tmp_path / name, model.eval())), str(tmp_path / f"{name}-out")
+        run = ["points", "--model", place, "-o", out, "--no-pictures"]
+        assert main([*run, "-n", "2", "--points", "16", "--steps", "3"]) == 0
+        report = json.loads((tmp_path / f"{name}-out" / "report.json").read_text())
+        assert report["nfe"] == 3 and report["metrics"] == {"clouds": 2, "points": 16}
+        capsys.readouterr()
+        for extra in (["a chair"], ["--guidance", "2"], ["--diverse", "1"]):
+            assert main([run[0], *extra, *run[1:]]) == 2
+            assert f"knows no words; leave out {extra[0]}" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -148,3 +149,14 @@ def test_views_depend_on_the_seed_of_their_object_alone() -> None:
     assert torch.equal(told["null"]["cameras"], CAMERAS)
     with pytest.raises(InputError, match=r"cameras \(4, 2\)"):
         prior.views(words, CAMERAS[0])
+
+
+def test_the_second_stage_goes_on_from_a_trained_prior(tmp_path: Path) -> None:
+    from polyscore.training.engine import assemble
+
+    config = Path(__file__).parents[2] / "configs" / "shapes" / "prior_rigs.yaml"
+    run = assemble([config], folder=tmp_path, overrides=["--model.init_args.model.init_args.name=solids"])
+    begun: Any = run.module
+    assert isinstance(begun.model, TextToShape)
+    shipped = TextToShape.from_pretrained("solids").state_dict()
+    assert all(torch.equal(shipped[name], value) for name, value in begun.model.state_dict().items())

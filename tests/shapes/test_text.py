@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,11 +12,23 @@ import torch
 from torch import Tensor, nn
 
 from polyscore.denoisers import Prediction
-from polyscore.errors import InputError
+from polyscore.errors import CheckpointError, InputError
 from polyscore.processes import Cosine
 from polyscore.shapes.data.procedural import Solids, draw, grid_points
 from polyscore.shapes.data.procedural_views import views
-from polyscore.shapes.engines import Consistent, Distill, Request, Sketch, body_field, fitted, last, mesh_of, voxelise
+from polyscore.shapes.engine_table import ENGINES, engine
+from polyscore.shapes.engines import (
+    Consistent,
+    Distill,
+    OpaqueBody,
+    Request,
+    Sketch,
+    body_field,
+    fitted,
+    last,
+    mesh_of,
+    voxelise,
+)
 from polyscore.shapes.engines.colour import carry_back
 from polyscore.shapes.engines.fit import Fit, camera_of
 from polyscore.shapes.engines.hull import hull
@@ -162,25 +174,24 @@ def test_an_engine_finds_the_body_that_the_prior_has_in_mind(engine: Any) -> Non
     prior = TextToShape(Knowing(solids, words), 24, extent=EXTENT)
     frames = list(engine.frames(prior, Request(words, 1)))
     assert abs(len(frames) - engine.length) <= 2
-    body = hidden(frames[-1].field, 24) > 0
+    body = hidden(frames[-1].body.field, 24) > 0
     truth = solids.occupancy(24)[0]
     assert overlap(body, truth) > 0.6
     surface = body & ~(-torch.nn.functional.max_pool3d(-body[None].float(), 3, 1, 1)[0] > 0)
-    mean = frames[-1].field.colour(grid_points(24)[surface]).mean(0)
+    mean = frames[-1].body.field.colour(grid_points(24)[surface]).mean(0)
     assert int(mean.argmax()) == 2
-    again = last(engine.frames(prior, Request(words, 1))).field
-    assert torch.equal(again.raw, frames[-1].field.raw)  # bit for bit
+    again: Any = last(engine.frames(prior, Request(words, 1))).body
+    assert torch.equal(again.field.raw, frames[-1].body.field.raw)  # bit for bit
 
 
 def test_painting_keeps_the_geometry() -> None:
     words = parse("a green mushroom")
     solids = draw("mushroom", 1, seed=1)
     mesh = fitted(trimesh.creation.icosphere(subdivisions=3))
-    body = body_field(mesh, size=24)
-    before = body.raw.detach().clone()
     engine = Consistent(steps=2, elevations=(15.0,), coarse=16, fine=24, fits=1, last=1)
-    found = last(engine.frames(TextToShape(Knowing(solids, words), 24), Request(words, body=body))).field
-    assert torch.equal(found.raw, before)
+    found = last(engine.frames(TextToShape(Knowing(solids, words), 24), Request(words, paint=mesh))).body
+    assert isinstance(found, OpaqueBody)
+    assert torch.equal(cast("VoxelField", found.field).raw, body_field(mesh, size=24).raw)
     assert int(found.colour(torch.tensor([[0.0, 0.45, 0.05]])).argmax()) == 1
 
 
@@ -188,8 +199,8 @@ def test_requests_that_contradict_themselves() -> None:
     with pytest.raises(InputError, match="'matte chair' names no colour; expected one of red"):
         Request(parse("a chair"))
     mesh = fitted(trimesh.creation.box())
-    with pytest.raises(InputError, match="a sketch changes the geometry and a body keeps it"):
-        Request(parse("red chair"), sketch=Sketch.of(mesh, size=8), body=body_field(mesh, size=8))
+    with pytest.raises(InputError, match="a sketch changes the geometry and painting keeps it"):
+        Request(parse("red chair"), sketch=mesh, paint=mesh)
     with pytest.raises(InputError, match="expected at least one step of each kind and one rig"):
         Consistent(elevations=())
     with pytest.raises(InputError, match="expected steps of both stages"):
@@ -211,13 +222,13 @@ def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatc
     """Files, report, determinism and errors, on a prior that knows the answer and an engine that is short."""
     from polyscore.cli import shape
     from polyscore.cli.main import main
-    from polyscore.shapes import engines
+    from polyscore.shapes import engine_table
 
     words = parse("a red house")
     prior = TextToShape(Knowing(draw("house", 1, seed=0), words), 16, extent=EXTENT)
     monkeypatch.setattr(TextToShape, "from_pretrained", classmethod(lambda cls, name, device: prior))
     short = Consistent(steps=2, elevations=(15.0, 40.0), coarse=12, fine=16, fits=8, last=10)
-    monkeypatch.setattr(engines, "Consistent", lambda: short)
+    monkeypatch.setattr(engine_table, "engine", lambda name, **settings: short)
     monkeypatch.setattr(shape, "_RESOLUTION", 24)
     monkeypatch.setattr(shape, "_TURNTABLE", {"frames": 3, "size": 32})
     assert main(["shape", "a red house", "-o", str(tmp_path / "one"), "--faces", "1000"]) == 0
@@ -236,3 +247,62 @@ def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatc
     open_mesh.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
     assert main(["shape", "a red house", "-o", str(tmp_path / "four"), "--sketch", str(open_mesh)]) == 2
     assert "the mesh is not closed" in capsys.readouterr().err
+
+
+def test_every_engine_of_the_table_is_one() -> None:
+    for name in ENGINES:
+        made = engine(name)
+        assert made.aids <= {"sketch", "paint"}
+        assert made.nfe > 0
+        assert made.length > 0
+    with pytest.raises(InputError, match="engine 'magic': unknown; expected one of vecset, consistent, distill"):
+        engine("magic")
+    with pytest.raises(InputError, match="engine consistent: it has no setting 'colour'; it has steps, guidance"):
+        engine("consistent", colour=1)
+
+
+def test_a_model_of_another_kind_is_refused_by_name() -> None:
+    with pytest.raises(CheckpointError, match="points is a ColouredPoints, expected a TextToShape"):
+        engine("distill").load("points")
+
+
+def test_the_verb_says_what_an_engine_cannot(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from polyscore.cli.main import main
+
+    def complaint(*words: str) -> str:
+        assert main(["shape", "a red house", "-o", str(tmp_path / "out"), *words]) == 2
+        assert not (tmp_path / "out").exists()
+        return capsys.readouterr().err
+
+    assert "Guided: it ships no model; expected the name or the folder of one" in complaint("--engine", "diffusers")
+    assert "engine consistent: it has no setting 'field'; it has steps" in complaint("--engine", "consistent", "--field", "hash")
+    monkeypatch.setattr(Distill, "aids", frozenset({"paint"}))
+    box = tmp_path / "box.ply"
+    trimesh.creation.box().export(box)
+    found = complaint("--engine", "distill", "--sketch", str(box))
+    assert "--engine distill takes no --sketch; expected --engine" in found
+    assert main(["shape", "a red house", "-o", str(tmp_path / "two"), "--engine", "distill", "--model", "points"]) == 1
+    assert "points is a ColouredPoints, expected a TextToShape" in capsys.readouterr().err
+
+
+def test_the_record_of_a_distillation_is_written_with_debug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from polyscore.cli import shape
+    from polyscore.cli.main import main
+    from polyscore.shapes import engine_table
+
+    image = pytest.importorskip("PIL.Image")
+    prior = TextToShape(Knowing(draw("house", 1, seed=0), parse("a red house")), 16, extent=EXTENT)
+    monkeypatch.setattr(TextToShape, "from_pretrained", classmethod(lambda cls, name, device: prior))
+    monkeypatch.setattr(engine_table, "engine", lambda name, **settings: Distill(geometry=30, colour=2, sizes=(12,)))
+    monkeypatch.setattr(shape, "_RESOLUTION", 24)
+    words = ["shape", "a red house", "-o", str(tmp_path), "--no-pictures", "--quiet", "--faces", "500"]
+    assert main([*words, "--debug"]) == 0
+    [item] = json.loads((tmp_path / "report.json").read_text())["items"]
+    levels = item["gradient_norms"]
+    assert sum(level["views"] for level in levels) == 32
+    assert [level["t"] for level in levels] == sorted(level["t"] for level in levels)
+    strip = np.asarray(image.open(tmp_path / "strip.png"))
+    assert strip.shape == (4 * 16, 16 * 16, 3)  # four cameras, sixteen moments
+    assert strip[..., 0].mean() > strip[..., 1].mean() + 5  # a red house on white

@@ -27,6 +27,10 @@ class Slab(RadianceField):
     def density(self, points: Tensor) -> Tensor:
         return self.sigma * (points[:, 2].abs() < self.reach).to(points)
 
+    @property
+    def resolution(self) -> int:
+        return 8
+
     def colour(self, points: Tensor) -> Tensor:
         red = (points[:, 2] > 0).to(points)
         return torch.stack([red, 0 * red, 1 - red], 1)

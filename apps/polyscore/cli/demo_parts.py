@@ -140,8 +140,8 @@ PARTS: tuple[Part, ...] = (
     Part(
         name="shapes",
         title="Words to a mesh",
-        about="A closed, coloured mesh, made of views that a small prior draws; shape.glb opens anywhere, viewer.html turns it.",
-        commands=('shape "a red mushroom" -o {dir}',),
+        about="A closed, coloured mesh, of 32 vectors that a small prior draws; shape.glb opens anywhere, viewer.html turns it.",
+        commands=('shape "a red chair" -o {dir}',),
         shown=("{dir}/turntable.gif",),
         figure=figures.shapes,
         extra="shapes",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from polyscore.cli import flags
 from polyscore.cli.console import say, table
 from polyscore.cli.report import Report
+from polyscore.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
         clouds, reference = read(args.clouds, args.seed), read(args.reference, args.seed + 1)
         if args.floor:
             real, against = read(args.floor, args.seed + 2), reference
+        elif len(reference) < 2:
+            raise InputError(f"{args.reference}: one cloud has no halves to find the floor from; give two or more, or --floor")
         else:
             real, against = reference[::2], reference[1::2]
         distances = ("CD",) if args.no_emd else ("CD", "EMD")
@@ -81,6 +84,6 @@ def scores(clouds: Tensor, reference: Tensor, distances: tuple[str, ...] = ("CD"
         own = (metrics.pairwise(distance, part, part) for part in (clouds, reference))
         first, second = own
         found[f"1-NNA-{name}"] = metrics.nearest_neighbour_accuracy(first, across, second)
-    half = 2 * max(float(part.abs().max()) for part in (clouds, reference))
+    half = 2 * max(float(part.abs().max()) for part in (clouds, reference)) or 1.0
     found["JSD"] = metrics.occupancy_divergence(clouds / half, reference / half)
     return found

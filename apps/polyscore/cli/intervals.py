@@ -10,6 +10,8 @@ from polyscore.errors import InputError
 
 __all__ = ["share", "mean"]
 
+_TOGETHER = 4096  # numbers of a bootstrap that are drawn in one call
+
 
 def share(count: int, n: int) -> dict[str, Any]:
     """``{"share": count / n, "n": n, "ci95": [low, high]}`` with Wilson's score interval.
@@ -41,6 +43,7 @@ def mean(values: Sequence[float], *, seed: int = 0, resamples: int = 2000) -> di
     if n < 2:
         return {"mean": float(x[0]) if n else None, "std": None, "n": n, "ci95": None}
     generator = np.random.default_rng(seed)
-    means = np.array([x[generator.integers(0, n, n)].mean() for _ in range(resamples)])
+    parts = [min(_TOGETHER // n + 1, resamples - k) for k in range(0, resamples, _TOGETHER // n + 1)]
+    means = np.concatenate([x[generator.integers(0, n, (rows, n))].mean(1) for rows in parts])
     low, high = np.quantile(means, [0.025, 0.975])
     return {"mean": float(x.mean()), "std": float(x.std(ddof=1)), "n": n, "ci95": [float(low), float(high)]}

@@ -28,7 +28,7 @@ __all__ = ["main", "VERBS", "load", "parse"]
 
 VERBS = (
     "models", "info", "convert", "export", "fit", "sample", "enhance", "molecules", "graphs", "evaluate", "demo", "data",
-    "rollout", "warp-noise", "compose", "animate", "mesh", "register", "points", "shape",
+    "rollout", "warp-noise", "compose", "animate", "mesh", "register", "pose", "points", "shape",
 )
 
 

@@ -6,7 +6,8 @@ Pictures are drawn as SVG inside the page, so it needs no network and can be mai
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,24 @@ svg text { font-size: 10px }
 
 
 def write_page(
-    path: Path, report: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], *, mols: Sequence[Any], reference: Any
+    path: Path,
+    report: Mapping[str, Any],
+    numbers: Mapping[str, Sequence[float]],
+    *,
+    rows: Iterable[Mapping[str, Any]],
+    mols: Iterable[Any],
+    reference: Any,
 ) -> None:
-    """Write the page, whole or not at all; `reference` is None or a `polyscore.graphs.chem.scores.Reference`."""
+    """Write the page, whole or not at all.
+
+    Args:
+        path: of the page.
+        report: of the run; its items are not looked at.
+        numbers: by the property's name, of all molecules.
+        rows: of the table.
+        mols: in the order of the rows.
+        reference: None, or a `polyscore.graphs.chem.scores.Reference`.
+    """
     from polyscore.graphs.chem.properties import properties
     from polyscore.hub.files import atomic_path
 
@@ -46,9 +62,9 @@ def write_page(
         others = [properties(mol) for mol in reference.mols[::every]]
     charts = [
         f"<figure><figcaption>{html.escape(title)}</figcaption>"
-        f"{histogram([float(row[name]) for row in rows], [other[name] for other in others])}</figure>"
+        f"{histogram(numbers[name], [other[name] for other in others])}</figure>"
         for name, title in _TITLES.items()
-        if rows
+        if len(numbers[name])
     ]
     beside = ", blue, and of the reference, the orange line" if others else ""
     run = f"Seed {report['seed']}, {report['nfe'] or 0:g} network calls a molecule, polyscore {report['polyscore']}."
@@ -58,7 +74,7 @@ def write_page(
         _numbers(report["metrics"]),
         f"<h2>Properties</h2><p>Of the molecules{beside}.</p><div class='row'>{''.join(charts)}</div>",
         "<h2>Structures</h2><div class='row molecules'>",
-        *(_structure(mol, row) for mol, row in zip(mols[:_MOLECULES], rows, strict=False)),
+        *(_structure(mol, row) for mol, row in islice(zip(mols, rows, strict=True), _MOLECULES)),
         "</div>",
     ]
     head = f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Molecules</title><style>{_STYLE}</style></head>"

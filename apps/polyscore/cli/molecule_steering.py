@@ -123,7 +123,7 @@ def compare(args: argparse.Namespace, work: Work) -> dict[str, Any]:
     from polyscore.cli.molecules import group
 
     guide = work.guide
-    steered = [one for one in work.kept if one.outcome.fragment is not None][: args.compare]
+    steered = work.leading[: args.compare]
     if guide is None or not steered:
         return {}
     draws = work.plain(len(steered) * guide.equal)

@@ -9,6 +9,7 @@ was stopped keeps what is finished and goes on with ``--resume``.
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -17,7 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from polyscore.cli import flags, graph_draws, molecule_between, molecule_steering
 from polyscore.cli.console import say, track
+from polyscore.cli.molecule_files import PICTURES, write
+from polyscore.cli.molecule_table import MoleculeTable
 from polyscore.cli.report import Report
+from polyscore.cli.spool import Spool
 from polyscore.errors import InputError
 
 if TYPE_CHECKING:
@@ -70,7 +74,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Draw what is missing, then write the files; after Ctrl-C with what is finished."""
     flags.threads(args.threads)
-    from polyscore.cli.molecule_files import write
     from polyscore.graphs import GraphGenerator, chem  # noqa: F401  - a missing rdkit is told before anything is drawn
     from polyscore.graphs.chem.conditions import parse_conditions
     from polyscore.graphs.chem.files import read_smiles
@@ -91,22 +94,23 @@ def run(args: argparse.Namespace) -> int:
         return report.exit_code
     scaffold = Scaffold.of(args.scaffold, model.atoms) if args.scaffold else None
     work = Work(args, model, conditions, scaffold=scaffold, guide=molecule_steering.guide_of(args, model))
-    with Report("molecules", args) as report:
+    with Spool(args.out) as rows, Report("molecules", args) as report:
         report.device, report.nfe = str(device), work.draws.method.nfe * work.island
         say(f"{args.model} on {device}: {work.draws.method}", quiet=args.quiet)
+        table = MoleculeTable(args, work, reference, rows=rows)
         stopped: BaseException | None = None
         try:
-            for _ in track(work.accepted(), "drawing", total=args.count, quiet=args.quiet):
-                pass
+            for candidate in track(work.accepted(), "drawing", total=args.count, quiet=args.quiet):
+                table.add(candidate)
             work.compared = molecule_steering.compare(args, work)
         except KeyboardInterrupt as interrupt:
             stopped = interrupt
-        write(args, work, report, reference)
+        write(args, work, table, report)
         if stopped is not None:
             raise stopped
-        found = len(work.kept)
+        found = work.found
         if found < args.count:
-            tried = len(work.candidates)
+            tried = work.tally["candidates"]
             report.add(None, None, status="failed", error=f"{found} of {args.count} molecules: {tried} candidates met no more")
             say(f"only {found} of {tried} candidates meet the conditions; more --tries, or others", quiet=args.quiet)
         say(f"{found} molecules: {args.out}", quiet=args.quiet)
@@ -114,14 +118,23 @@ def run(args: argparse.Namespace) -> int:
 
 
 class Work:
-    """Draws candidates, keeps those that meet the conditions (the best of each island), and counts what it costs."""
+    """Draws candidates, hands on those that meet the conditions (the best of each island), and counts what becomes of all.
+
+    Attributes:
+        tally: candidates, and how many of them are valid in each sense.
+        found: how many were handed on.
+        leading: the first of these that can be read, for pictures and for the comparison.
+        values: properties of the candidates that are looked at now, where conditions asked for them.
+        compared: the numbers of the comparison.
+    """
 
     def __init__(
         self, args: argparse.Namespace, model: GraphGenerator, conditions: Any, *, scaffold: Scaffold | None, guide: Guide | None
     ) -> None:
         self.args, self.model, self.conditions, self.scaffold, self.guide = args, model, conditions, scaffold, guide
-        self.candidates: list[Candidate] = []
-        self.kept: list[Candidate] = []
+        self.tally: Counter[str] = Counter()
+        self.found = 0
+        self.leading: list[Candidate] = []
         self.values: dict[int, dict[str, float]] = {}
         self.compared: dict[str, Any] = {}
         if scaffold is not None and scaffold.size > model.nodes:
@@ -166,13 +179,28 @@ class Work:
     def accepted(self) -> Iterator[Candidate]:
         """Candidates that meet the conditions, in the order of their seeds, until there are enough."""
         for candidates in group(self.candidates_of(self.draws), self.island):
-            self.candidates += candidates
+            self.values.clear()
+            for candidate in candidates:
+                self._count(candidate.outcome)
             meeting = [candidate for candidate in candidates if self.meets(candidate)]
             if meeting:
-                self.kept.append(meeting[0] if self.island == 1 else max(meeting, key=self.worth))
-                yield self.kept[-1]
-            if len(self.kept) == self.args.count:
+                best = meeting[0] if self.island == 1 else max(meeting, key=self.worth)
+                self.found += 1
+                if best.outcome.kept and len(self.leading) < max(PICTURES, self.args.compare):
+                    self.leading.append(best)
+                yield best
+            if self.found == self.args.count:
                 return
+
+    def _count(self, found: Outcome) -> None:
+        self.tally.update(
+            candidates=1,
+            validity_without_correction=found.valid,
+            validity=bool(found.kept),
+            validity_strict=found.strict,
+            charged=found.charged > 0,
+            connected=found.fragments == 1,
+        )
 
     def candidates_of(self, draws: Draws) -> Iterator[Candidate]:
         """What became of the graphs."""

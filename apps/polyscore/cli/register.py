@@ -101,7 +101,7 @@ def _model(name: str, device: Any) -> Any:
     model = load(name, device=device)
     if not isinstance(model, (GlobalRegistration, Registration)):
         raise CheckpointError(f"--model {name} is a {type(model).__name__}; expected a registration model")
-    return model
+    return model.float()  # weights may be kept in half precision
 
 
 def _write(args: argparse.Namespace, source: CloudFile, target: CloudFile, found: Alignment) -> None:

@@ -15,7 +15,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -30,6 +30,20 @@ __all__ = ["Report", "Item", "share", "mean", "validate", "version"]
 class Item(dict[str, Any]):
     """The record of one input: ``item["sample_rate"] = 16000`` adds a field of the verb's own."""
 
+    @classmethod
+    def of(
+        cls,
+        source: str | os.PathLike[str] | None,
+        target: str | os.PathLike[str] | None = None,
+        *,
+        status: str = "done",
+        error: str | None = None,
+        seconds: float = 0.0,
+        **fields: object,
+    ) -> Self:
+        """The fields that every item has, then the verb's own."""
+        return cls(input=_text(source), output=_text(target), status=status, error=error, seconds=seconds, **fields)
+
     def skip(self, reason: str) -> None:
         """Nothing had to be done, and why (the output is there already, say)."""
         self.update(status="skipped", error=reason)
@@ -42,6 +56,9 @@ class Report:
     really used; ``metrics`` is a dict to fill.
 
     ``nfe`` is the number of network evaluations spent on one item (None where the verb runs no network).
+
+    ``stored`` gives finished items that are kept elsewhere (in a file, where they are many) and come before ``items``; it
+    is called when the report is written, which holds one of them at a time.
     """
 
     def __init__(self, command: str, args: argparse.Namespace) -> None:
@@ -53,6 +70,7 @@ class Report:
         self.nfe: float | None = None
         self.metrics: dict[str, Any] = {}
         self.items: list[Item] = []
+        self.stored: Callable[[], Iterable[Item]] = tuple
         self._path: Path | None = getattr(args, "report", None)
         self._debug = bool(getattr(args, "debug", False))
         self._wall, self._cpu = time.perf_counter(), _cpu_seconds()
@@ -97,17 +115,10 @@ class Report:
             item["seconds"] = round(time.perf_counter() - started, 6)
 
     def add(
-        self,
-        source: str | os.PathLike[str] | None,
-        target: str | os.PathLike[str] | None = None,
-        *,
-        status: str = "done",
-        error: str | None = None,
-        seconds: float = 0.0,
-        **fields: object,
+        self, source: str | os.PathLike[str] | None, target: str | os.PathLike[str] | None = None, **fields: Any
     ) -> Item:
-        """Add the record of an input whose work was measured elsewhere (in a batch with others, say)."""
-        item = Item(input=_text(source), output=_text(target), status=status, error=error, seconds=seconds, **fields)
+        """Add the record of an input whose work was measured elsewhere (in a batch with others, say); see :meth:`Item.of`."""
+        item = Item.of(source, target, **fields)
         self.items.append(item)
         return item
 
@@ -116,8 +127,8 @@ class Report:
         """0 if all is done, 1 if an input failed."""
         return int(any(item["status"] == "failed" for item in self.items))
 
-    def as_dict(self) -> dict[str, Any]:
-        """The report as JSON values; numbers that JSON cannot hold (infinite, undefined) become null."""
+    def head(self) -> dict[str, Any]:
+        """The report without its items, as JSON values; numbers that JSON cannot hold (infinite, undefined) become null."""
         values = {
             "command": self.command,
             "polyscore": version("polyscore"),
@@ -129,17 +140,37 @@ class Report:
             "seconds": round(time.perf_counter() - self._wall, 6),
             "cpu_seconds": round(_cpu_seconds() - self._cpu, 6),
             "nfe": self.nfe,
-            "items": self.items,
             "metrics": self.metrics,
         }
         return {key: _json(value) for key, value in values.items()}
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        values = self.head()
+        metrics = values.pop("metrics")
+        return {**values, "items": [_json(item) for item in self._all()], "metrics": metrics}
 
     def write(self, path: Path) -> None:
         """Write the report, whole or not at all."""
         from polyscore.hub.files import atomic_path
 
-        with atomic_path(path) as name:
-            name.write_text(json.dumps(self.as_dict(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        with atomic_path(path) as name, name.open("w", encoding="utf-8") as file:
+            file.writelines(self._lines())
+
+    def _all(self) -> Iterator[Item]:
+        yield from self.stored()
+        yield from self.items
+
+    def _lines(self) -> Iterator[str]:
+        """The text of :meth:`as_dict` with an indent of 2, an item at a time."""
+        values = self.head()
+        metrics = values.pop("metrics")
+        yield "{\n" + "".join(f'  "{key}": {_dumped(value)},\n' for key, value in values.items()) + '  "items": ['
+        mark = ""
+        for item in self._all():
+            yield f"{mark}\n    {_dumped(_json(item), 4)}"
+            mark = ","
+        yield f'{mark and chr(10) + "  "}],\n  "metrics": {_dumped(metrics)}\n}}\n'
 
     def _show(self, item: Item) -> None:
         source, error = item["input"], item["error"]
@@ -182,6 +213,10 @@ def _sentence(error: BaseException) -> str:
 
 def _text(path: str | os.PathLike[str] | None) -> str | None:
     return None if path is None else os.fspath(path)
+
+
+def _dumped(value: Any, indent: int = 2) -> str:
+    return json.dumps(value, indent=2, allow_nan=False).replace("\n", "\n" + " " * indent)
 
 
 def _json(value: Any) -> Any:

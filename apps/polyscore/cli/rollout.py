@@ -1,7 +1,7 @@
 """``polyscore rollout --model NAME|DIR --env push --episodes 200 -o DIR``: let a policy act, and measure what comes of it.
 
 ``DIR`` gets ``episodes.csv`` (one line an episode), ``grid.mp4`` or ``.gif`` (the first episodes side by side), the ``best`` and
-the ``worst`` episode as films, ``index.html`` with all of that, ``rollout.json`` (the report) and, with ``--save-dataset``,
+the ``worst`` episode as films, ``index.html`` with all of that, ``report.json`` and, with ``--save-dataset``,
 ``rollouts.npz``, which ``polyscore fit`` reads. Episode i depends on seed + i and the policy alone.
 
 With ``--sweep`` the episodes are run once for every combination of settings (see `polyscore.cli.rollout_sweep`).
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         steps={"help": "network calls of a first-order sampler (default: the policy's own)"},
         sampler={"help": "ddim, heun, euler_ancestral, ... under BESO's names (default: the policy's own)"},
         batch_size={"default": 32, "help": "episodes side by side (default: 32)"},
-        report={"help": "where the report goes (default: rollout.json, or sweep.json, in the folder)"},
+        report={"help": "where the report goes (default: report.json in the folder)"},
     )
     parser.add_argument("--env", choices=NAMES, default="push", help="the environment (default: push)")
     parser.add_argument("--task", metavar="NAME", help="metaworld: which task (default: reach-v3)")
@@ -92,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Act, then write the files."""
     flags.threads(args.threads)
-    args.report = args.report or args.out / ("rollout.json" if args.sweep is None else "sweep.json")
+    args.report = args.report or args.out / "report.json"
     args.out.mkdir(parents=True, exist_ok=True)
     with Report("rollout", args) as report:
         device = flags.device(args.device)
@@ -207,8 +207,10 @@ def _films(
     ranked = sorted(outcomes, key=lambda o: (-o.result, -o.reward, o.steps))
     films = []
     wanted = {"grid": outcomes[:_FILMED], "best": ranked[:1], "worst": ranked[-1:]} if task.paint else {}
+    filmed = list({o.seed: o for shown in wanted.values() for o in shown}.values())  # each is asked for its draws once
+    drawn = {o.seed: fan for o, fan in zip(filmed, fans(policy, filmed, count=_DRAWS) if filmed else (), strict=True)}
     for title, shown in wanted.items():
-        frames = mosaic(task, shown, fans(policy, shown, count=_DRAWS), size=160 if len(shown) > 1 else 320)
+        frames = mosaic(task, shown, [drawn[o.seed] for o in shown], size=160 if len(shown) > 1 else 320)
         films.append(write_film(args.out / title, list(frames)))
     write_page(args.out / "index.html", report.as_dict(), films=films, latencies=times)
 

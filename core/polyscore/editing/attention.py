@@ -21,7 +21,6 @@ from torch.nn import functional
 
 from polyscore.denoisers.base import Denoiser, Prediction
 from polyscore.editing.pairs import halves, joined
-from polyscore.errors import InputError
 from polyscore.guidance.attention import Maps, Uniform, masked, replaced
 from polyscore.guidance.wrapper import Wrapper
 from polyscore.state import Given
@@ -32,9 +31,8 @@ __all__ = ["SharedAttention", "UniformAttention", "maps_of"]
 def _asked(denoiser: Denoiser, maps: Maps, modules: Sequence[nn.Module], x: Any, t: Any, given: Given) -> Prediction:
     with replaced(maps, modules) as replacement:
         prediction = denoiser(x, t, given)
-    if modules and replacement.count == 0:
-        names = ", ".join(sorted({type(module).__name__ for module in modules}))
-        raise InputError(f"attention: no map was made inside {names}; expected modules that call softmax or attention directly")
+    if modules:
+        replacement.require()
     return prediction
 
 

@@ -36,7 +36,7 @@ from polyscore.processes import GaussianProcess
 from polyscore.processes.grids import Grid
 from polyscore.samplers import DDIM, Plan, sample
 from polyscore.samplers.builder import Solver
-from polyscore.state import NONE, Given
+from polyscore.state import NONE, Given, map_state
 
 __all__ = ["NoiseMaps", "Replayed", "WithLastDraw", "dpm_encoder", "edit_friendly", "noise_maps"]
 
@@ -108,6 +108,24 @@ class NoiseMaps:
         states = (slerp(a, b, weight) for a, b in zip(self.path.states, other.path.states, strict=True))
         draws = (slerp(a, b, weight) for a, b in zip(self.draws, other.draws, strict=True))
         return NoiseMaps(Path(self.path.times, tuple(states)), tuple(draws), self.eta)
+
+    @classmethod
+    def cat(cls, maps: Sequence[NoiseMaps]) -> NoiseMaps:
+        """Several as one batch, in order.
+
+        Raises:
+            InputError: none, or maps of other times or steps.
+        """
+        if len({(one.path.times, one.eta) for one in maps}) != 1:
+            raise InputError(f"NoiseMaps: {len(maps)} of different times or eta; expected some made with the same arguments")
+        first = maps[0]
+        states = (_rows(parts) for parts in zip(*(one.path.states for one in maps), strict=True))
+        draws = (_rows(parts) for parts in zip(*(one.draws for one in maps), strict=True))
+        return cls(Path(first.path.times, tuple(states)), tuple(draws), first.eta)
+
+
+def _rows(parts: Sequence[Any]) -> Any:
+    return map_state(lambda *leaves: torch.cat(leaves), *parts)
 
 
 def noise_maps(denoiser: Denoiser, process: Any, path: Path, *, eta: float = 1.0, given: Given = NONE) -> NoiseMaps:

@@ -7,7 +7,7 @@ Attention is out = A v with A = softmax(q k^T). Within `replaced`, every A that 
 
 It reads the calls and not the classes, so it works on any network: `scaled_dot_product_attention`, and softmax over the last
 axis of three axes or more. Weights, masks and code of the modules stay as they are. Not seen are the insides of
-`nn.MultiheadAttention` and of exported or compiled networks; a block in which nothing was replaced says so when asked.
+`nn.MultiheadAttention` and of exported or compiled networks; `Replaced.require` refuses a block in which nothing was replaced.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+
+from polyscore.errors import InputError
 
 __all__ = ["Identity", "Maps", "Replaced", "Uniform", "masked", "replaced"]
 
@@ -82,9 +84,22 @@ def masked(logits: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
 class Replaced(TorchFunctionMode):
     """The replacement while it lasts; `count` says how many maps were replaced."""
 
-    def __init__(self, maps: Maps) -> None:
+    def __init__(self, maps: Maps, modules: Sequence[nn.Module]) -> None:
         super().__init__()
-        self.maps, self.count, self._depth = maps, 0, 0
+        self.maps, self.modules, self.count, self._depth = maps, modules, 0, 0
+
+    def require(self) -> None:
+        """See that there was something to replace.
+
+        Raises:
+            InputError: no attention map was made inside the modules.
+        """
+        if self.count == 0:
+            names = ", ".join(sorted({type(module).__name__ for module in self.modules})) or "no module"
+            raise InputError(
+                f"no attention map was made inside {names}; expected modules of the denoiser's network whose attention is a "
+                "scaled_dot_product_attention or a softmax (nn.MultiheadAttention hides its maps)"
+            )
 
     def enter(self, *_: Any) -> None:
         """A chosen module begins."""
@@ -139,7 +154,7 @@ def replaced(maps: Maps, modules: Sequence[nn.Module]) -> Iterator[Replaced]:
     Yields:
         the replacement, whose `count` tells how many maps it replaced so far.
     """
-    mode = Replaced(maps)
+    mode = Replaced(maps, modules)
     hooks = [module.register_forward_pre_hook(mode.enter, prepend=True) for module in modules]
     hooks += [module.register_forward_hook(mode.leave, always_call=True) for module in modules]
     try:

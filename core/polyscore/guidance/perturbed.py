@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from torch import nn
 
 from polyscore.denoisers.base import Prediction
-from polyscore.errors import InputError
 from polyscore.guidance.attention import Identity, Maps, replaced
 from polyscore.guidance.wrapper import Wrapper, between
 from polyscore.state import Given, State, Time
@@ -45,11 +44,6 @@ class PerturbedAttention(Wrapper):
             return good
         with replaced(self.maps, self.modules) as replacement:
             bad = self.denoiser(x, t, given)
-        if replacement.count == 0:
-            names = ", ".join(sorted({type(module).__name__ for module in self.modules})) or "no module"
-            raise InputError(
-                f"PerturbedAttention: no attention map was made inside {names}; expected modules of the denoiser's network whose "
-                "attention is a scaled_dot_product_attention or a softmax (nn.MultiheadAttention hides its maps)"
-            )
+        replacement.require()
         x0 = between(bad.x0, good.x0, 1 + self.scale)
         return replace(good, x0=x0, extra={**good.extra, "cond": good.x0, "null": bad.x0})

@@ -79,9 +79,13 @@ class Vocabulary(_RowWrapper):
         table = table.view(*[1] * (len(shape) + 1 - table.ndim), *table.shape)
 
         def masked(rows: Tensor, cells: Tensor) -> Tensor:
-            place = torch.unravel_index(cells, shape)
-            index = tuple(p if n > 1 else torch.zeros_like(p) for p, n in zip(place, table.shape, strict=False))
-            return rows.masked_fill(~table.to(rows.device)[index], -torch.inf)
+            # torch.unravel_index would import sympy, half a second of a short run
+            index: list[Tensor] = []
+            rest = cells
+            for whole, own in zip(reversed(shape), reversed(table.shape[: len(shape)]), strict=True):
+                index.insert(0, rest % whole if own > 1 else torch.zeros_like(rest))
+                rest = rest.div(whole, rounding_mode="floor")
+            return rows.masked_fill(~table.to(rows.device)[tuple(index)], -torch.inf)
 
         return masked
 

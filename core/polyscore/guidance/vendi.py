@@ -24,7 +24,7 @@ from torch import Tensor
 from polyscore.denoisers.base import Prediction
 from polyscore.guidance.wrapper import Wrapper, each_leaf, held, real
 from polyscore.state import Given, LeafTime, State, Time, map_state
-from polyscore.variety import vendi
+from polyscore.variety import entropy
 
 __all__ = ["VendiGuidance", "flat"]
 
@@ -47,7 +47,7 @@ class VendiGuidance(Wrapper):
         denoiser: any.
         process: the process of the run.
         similarity: features (n, K) to similarities (n, n) with 1 on the diagonal: `cosine`, or `gaussian` of a width at which
-            samples count as alike.
+            samples count as alike. It is not looked at (`vendi` does, once): a run does not wait for the device.
         scale: strength; with `exemplar_scale` also 0 it is the plain denoiser, bit for bit.
         features: x0 (B, ...) to features (B, K), differentiable.
         memory: features (m, K) of samples made before; `remembering` adds to them.
@@ -96,7 +96,7 @@ class VendiGuidance(Wrapper):
     def _score(self, features: Tensor, others: Tensor | None) -> Tensor:
         """n ln VS of the features and others, n in all."""
         known = features if others is None else torch.cat([features, others.to(features)])
-        return len(known) * vendi(self.similarity(known)).log()
+        return len(known) * entropy(self.similarity(known))
 
     def _shifted(self, process: Any, x: Tensor, t: LeafTime, given: Given, x0: Tensor, gradient: Tensor) -> Tensor:
         a, _, s = (real(c, t, x) for c in process.coefs_of(t))

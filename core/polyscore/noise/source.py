@@ -50,17 +50,8 @@ class Seeded:
     def __call__(self, like: Tensor, t: object = None, u: object = None) -> Tensor:
         key = (tuple(like.shape), like.dtype, like.device)
         if key not in self._streams:
-            self._streams[key] = self._stream(like.shape, like.dtype, like.device)
+            self._streams[key] = _stream(self._first(len(like)), tuple(like.shape[1:]), like.dtype, like.device)
         return next(self._streams[key])
-
-    def _stream(self, shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Iterator[Tensor]:
-        batch, rest = shape[0], tuple(shape[1:])
-        salt = sum((n + 1) * _MIX ** (k + 1) for k, n in enumerate(rest))
-        generators = [torch.Generator(device).manual_seed((seed ^ salt) % 2**63) for seed in self._first(batch)]
-        ahead = max(1, min(_AHEAD[0], _AHEAD[1] // max(1, torch.Size(rest).numel())))
-        while True:
-            draws = [torch.randn((ahead, *rest), generator=g, dtype=dtype, device=device) for g in generators]
-            yield from (draws[0][:, None] if batch == 1 else torch.stack(draws, 1)).unbind(0)
 
     def _first(self, batch: int) -> Sequence[int]:
         if isinstance(self.seeds, int):
@@ -68,6 +59,16 @@ class Seeded:
         if len(self.seeds) < batch:
             raise InputError(f"Seeded: {len(self.seeds)} seeds for a batch of {batch}; give one seed a sample")
         return self.seeds[:batch]
+
+
+def _stream(seeds: Sequence[int], rest: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Iterator[Tensor]:
+    # No method: a stream that knew its source would be a cycle, and what it drew ahead would wait for the garbage collector.
+    salt = sum((n + 1) * _MIX ** (k + 1) for k, n in enumerate(rest))
+    generators = [torch.Generator(device).manual_seed((seed ^ salt) % 2**63) for seed in seeds]
+    ahead = max(1, min(_AHEAD[0], _AHEAD[1] // max(1, torch.Size(rest).numel())))
+    while True:
+        draws = [torch.randn((ahead, *rest), generator=g, dtype=dtype, device=device) for g in generators]
+        yield from (draws[0][:, None] if len(draws) == 1 else torch.stack(draws, 1)).unbind(0)
 
 
 class Recorded:

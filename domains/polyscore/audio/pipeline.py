@@ -21,7 +21,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Any, Literal, Unpack, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,19 +29,17 @@ from torch import Tensor, nn
 from polyscore.audio.bands import HighBand
 from polyscore.audio.calls import Channels, EnhanceSettings, Seams, check_windows
 from polyscore.audio.codec import SpectrogramCodec, pad_frames
+from polyscore.audio.cutting import Cutting
 from polyscore.audio.frame_noise import FrameNoise, mix_seed
-from polyscore.audio.memory import fitting_batch, fitting_window, free_memory
 from polyscore.audio.methods import Method, choose
 from polyscore.audio.recording import Recording, batches
 from polyscore.audio.windowed import Windowed
-from polyscore.audio.windows import Span, Windows
+from polyscore.audio.windows import Span
 from polyscore.errors import CheckpointError, ConfigError, InputError, PolyscoreError
 from polyscore.samplers import sample
 from polyscore.state import Given
 
 __all__ = ["SpeechEnhancer"]
-
-_BLENDED = 4  # windows that share one state
 
 
 class SpeechEnhancer(nn.Module):
@@ -255,7 +253,7 @@ class SpeechEnhancer(nn.Module):
             wave,
             sample_rate,
             model_rate=self.sample_rate,
-            windows=self._windows(chunk, seams),
+            windows=self._cutting.windows(chunk, seams),
             seed=seed,
             mix=mix,
             high_band=high_band,
@@ -285,8 +283,10 @@ class SpeechEnhancer(nn.Module):
         if seams == "blend" and method.sampler is None:
             raise InputError("seams 'blend' joins windows at every step of a sampler; this model makes one call, leave it out")
         size = self.batch(chunk) if batch_size == "auto" else batch_size
-        denoiser = self._windowed(chunk, size) if seams == "blend" else self.model
-        for work in batches(recordings, size, self._width):
+        cutting, denoiser = self._cutting, cast("Any", self.model)
+        if seams == "blend":
+            denoiser = Windowed(self.model, *cutting.blended(cutting.seconds(chunk)), size)
+        for work in batches(recordings, size, cutting.width):
             waves = [recording.window(span) for recording, span in work]
             seeds = [mix_seed(recording.seed, span.channel) for recording, span in work]
             results = self._enhance_batch(waves, (seeds, [span for _, span in work]), method, denoiser)
@@ -295,7 +295,7 @@ class SpeechEnhancer(nn.Module):
 
     def latency(self, chunk: float | Literal["auto"] = "auto") -> float:
         """Seconds after which a sample has left `stream` at the latest, beside the time of computing."""
-        windows = self._windows(chunk)
+        windows = self._cutting.windows(chunk)
         return (windows.core + 1.5 * windows.context) / self.sample_rate
 
     @torch.no_grad()
@@ -329,7 +329,7 @@ class SpeechEnhancer(nn.Module):
             seeds = [mix_seed(seed, span.channel)]
             return self._enhance_batch([wave / level], (seeds, [span]), method, self.model)[0].cpu() * level
 
-        for block in stream_windows(blocks, (rate, self.sample_rate), self._windows(chunk), enhance_window):
+        for block in stream_windows(blocks, (rate, self.sample_rate), self._cutting.windows(chunk), enhance_window):
             if not torch.isfinite(block).all():
                 raise PolyscoreError("stream: the model returned NaN or infinity; try another preset or seed")
             yield block
@@ -340,62 +340,26 @@ class SpeechEnhancer(nn.Module):
         Raises:
             InputError: a chunk that is not longer than 0.
         """
-        check_windows(chunk, "context", 1)
-        if chunk != "auto":
-            return chunk
-        if self.codec is None:
-            return self.window_seconds
-        frames = (self.codec.bins, self.sample_rate / self.codec.hop)
-        return fitting_window(self.model, self.window_seconds, self.context_seconds, frames, free_memory(self._device))
+        return self._cutting.seconds(chunk)
 
     def batch(self, chunk: float | Literal["auto"] = "auto") -> int:
         """Windows per network call that "auto" means: 1 on a CPU, elsewhere what fits in half of the free memory."""
-        if self.codec is None:
-            return 1
-        frames = (self.codec.bins, self.sample_rate / self.codec.hop)
-        return fitting_batch(self.model, self.window(chunk) + 2 * self.context_seconds, frames, self._device)
+        return self._cutting.batch(chunk)
 
     @property
-    def _device(self) -> torch.device:
-        return next(self.parameters(), torch.empty(0)).device
-
-    def _windows(self, chunk: float | Literal["auto"], seams: Seams = "context") -> Windows:
-        seconds = self.window(chunk)
-        if seams == "blend" and self.codec is not None:
-            # Cuts of the outer windows are cuts of the inner ones, so that neighbours see the same inner windows.
-            core = self._blended(seconds)[0] * self.codec.hop
-            return Windows(_BLENDED * core, core + core % 2)
-        # Cuts lie on frames, so that a window's frames are frames of the whole recording.
-        grid = 2 * (self.codec.hop if self.codec is not None else 1)
-        context = round(min(self.context_seconds, seconds) * self.sample_rate / grid) * grid
-        core = max(context, grid, round(seconds * self.sample_rate / grid) * grid)
-        return Windows(core, context)
-
-    def _blended(self, seconds: float) -> tuple[int, int]:
-        """Frames and overlap of the inner windows: multiples of what the network asks for, the overlap even."""
-        assert self.codec is not None
-        rate, even = self.sample_rate / self.codec.hop, self.frame_multiple * (1 + self.frame_multiple % 2)
-        overlap = max(1, round(min(self.context_seconds, seconds) * rate / even)) * even
-        return max(overlap, round(seconds * rate / even) * even), overlap
-
-    def _windowed(self, chunk: float | Literal["auto"], batch_size: int) -> Windowed:
-        frames, overlap = self._blended(self.window(chunk))
-        return Windowed(self.model, frames, overlap, batch_size)
-
-    def _width(self, span: Span) -> int:
-        """What windows must share to go through the network together: frames with their padding, or samples."""
-        if self.codec is None:
-            return span.length
-        return -(-self.codec.frames(span.length) // self.frame_multiple)
+    def _cutting(self) -> Cutting:
+        return Cutting(
+            self.model, self.codec, self.sample_rate, self.frame_multiple, self.window_seconds, self.context_seconds
+        )
 
     def _enhance_batch(
         self, waves: Sequence[Tensor], places: tuple[Sequence[int], Sequence[Span]], method: Method, denoiser: Any
     ) -> list[Tensor]:
         """Windows (l,) of normalised recordings, of one width, to enhanced ones on the model's device."""
         if self.codec is None:
-            out: Tensor = self.model(torch.stack(list(waves)).to(self._device))
+            out: Tensor = self.model(torch.stack(list(waves)).to(self._cutting.device))
             return [row[: len(wave)] for row, wave in zip(out, waves, strict=True)]
-        encoded = (self.codec.encode(wave.to(self._device)) for wave in waves)
+        encoded = (self.codec.encode(wave.to(self._cutting.device)) for wave in waves)
         spec = torch.stack([pad_frames(one, self.frame_multiple, self.frame_padding) for one in encoded])
         if method.sampler is None:
             enhanced = getattr(self.model, "predictor", self.model)(spec)

@@ -15,10 +15,14 @@ if TYPE_CHECKING:
         PointSetNetwork,
         PointwiseNet,
         RegistrationNetwork,
+        SetDecoder,
+        SetDenoiser,
+        SetEncoder,
     )
     from polyscore.shapes.points import PointGenerator, PointTable
     from polyscore.shapes.registration import Alignment, Registration, RemainingMotion
     from polyscore.shapes.text import TextToShape
+    from polyscore.shapes.vecset import SolidCodes, VecSet
 
 # Imported at first use: the point operations need no network.
 _PLACES = {
@@ -35,7 +39,12 @@ _PLACES = {
     "Registration": "registration",
     "RegistrationNetwork": "networks",
     "RemainingMotion": "registration",
+    "SetDecoder": "networks",
+    "SetDenoiser": "networks",
+    "SetEncoder": "networks",
+    "SolidCodes": "vecset",
     "TextToShape": "text",
+    "VecSet": "vecset",
 }
 
 __all__ = [
@@ -52,7 +61,12 @@ __all__ = [
     "Registration",
     "RegistrationNetwork",
     "RemainingMotion",
+    "SetDecoder",
+    "SetDenoiser",
+    "SetEncoder",
+    "SolidCodes",
     "TextToShape",
+    "VecSet",
 ]
 
 

@@ -2,10 +2,11 @@ r"""Coloured clouds from words, in two stages: the shape first, then its colour 
 
 One network sees both at times of their own. Place is x_t = a x + s eps with colour at t = 1, of which nothing is left (it is
 given as zeros); then colour is diffused in the same way with the places at t = 0. The second stage by itself recolours any
-cloud. The network predicts v = a eps - s x, so x0 = a x_t - s v.
+cloud, and the first can begin at a sketch with noise on it. The network predicts v = a eps - s x, so x0 = a x_t - s v.
 
 Sources: Luo and Hu 2021, arXiv 2103.01458 (diffusion of points); Wu et al. 2023 (Sketch and Text Guided Diffusion Model for
-Colored Point Cloud Generation: two stages), arXiv 2308.02874; Salimans and Ho 2022, arXiv 2202.00512 (v).
+Colored Point Cloud Generation: two stages), arXiv 2308.02874; Salimans and Ho 2022, arXiv 2202.00512 (v); Meng et al. 2022
+(SDEdit), arXiv 2108.01073.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from polyscore.denoisers import Prediction
+from polyscore.editing import sdedit
 from polyscore.errors import InputError, PolyscoreError
 from polyscore.guidance import CFG, Interval, VendiGuidance
 from polyscore.hub import Pretrained
@@ -131,17 +133,49 @@ class ColouredPoints(Pretrained):
         return ColouredCloud(x, self._paint(x, labels, steps, sampler, guidance, noise))
 
     @torch.no_grad()
+    def follow(
+        self,
+        sketch: Tensor,
+        labels: Tensor,
+        *,
+        strength: float = 0.6,
+        steps: int = 50,
+        sampler: Any = None,
+        guidance: float = 1.5,
+        seed: int = 0,
+    ) -> ColouredCloud:
+        """Clouds of labels (B, L) drawn over sketches (B, N, 3) in the data's scale: SDEdit, then colour. Cloud i has seed + i.
+
+        The sketch is noised to time `strength` and drawn anew from there by the steps that are left. 0 keeps it point for point;
+        1 is `sample`, up to the a(1) of the process that is left of the sketch.
+
+        Args:
+            sketch: points on the surface of the rough form.
+            labels, steps, sampler, guidance, seed: as of `sample`.
+            strength: from 0 to 1.
+
+        Raises:
+            InputError: clouds as `paint` refuses them, labels that do not fit, or a strength outside [0, 1].
+            PolyscoreError: the model gave values that are not numbers.
+        """
+        labels = self._fitting("follow", sketch, labels)
+        if not 0 <= strength <= 1:
+            raise InputError(f"follow: strength {strength}; expected 0 (the sketch itself) to 1 (nothing of it)")
+        noise = Seeded(seed)
+        start = sketch.to(next(self.parameters())) / self.scale
+        x = self._run("shape", start, {"labels": labels}, steps, sampler, guidance, noise, strength=strength) * self.scale
+        return ColouredCloud(x, self._paint(x, labels, steps, sampler, guidance, noise))
+
+    @torch.no_grad()
     def paint(
         self, xyz: Tensor, labels: Tensor, *, steps: int = 50, sampler: Any = None, guidance: float = 1.5, seed: int = 0
     ) -> Tensor:
         """Colours (B, N, 3) in [0, 1] for clouds (B, N, 3) in the data's scale: the second stage alone.
 
         Raises:
-            InputError: clouds of another shape, or labels that do not fit.
+            InputError: clouds of another shape or with numbers that are not finite, or labels that do not fit.
         """
-        labels = self._checked(labels)
-        if xyz.ndim != 3 or xyz.shape[-1] != 3 or len(xyz) != len(labels):
-            raise InputError(f"paint: clouds {tuple(xyz.shape)} and {len(labels)} labels; expected (B, N, 3) and one each")
+        labels = self._fitting("paint", xyz, labels)
         return self._paint(xyz.to(next(self.parameters())), labels, steps, sampler, guidance, as_noise(seed))
 
     def _paint(self, xyz: Tensor, labels: Tensor, steps: int, sampler: Any, guidance: float, noise: NoiseLike) -> Tensor:
@@ -158,6 +192,7 @@ class ColouredPoints(Pretrained):
         guidance: float,
         noise: NoiseLike,
         diverse: float = 0.0,
+        strength: float | None = None,
     ) -> Tensor:
         denoiser: Any = self.stage(name)
         if guidance != 1:
@@ -166,10 +201,23 @@ class ColouredPoints(Pretrained):
         if diverse:
             apart = VendiGuidance(denoiser, self.process, _alike, scale=diverse, features=second_moments)
             denoiser = Interval(apart, denoiser, 0.3, 1.0)  # variety asked for until the end drives points off the surface
-        x: Tensor = sample(sampler or DDIM(1.0), denoiser, self.process, like, steps=steps, given=Given(cond=cond), noise=noise)
+        settings: dict[str, Any] = {"steps": steps, "given": Given(cond=cond), "noise": noise}
+        x: Tensor
+        if strength is None:
+            x = sample(sampler or DDIM(1.0), denoiser, self.process, like, **settings)
+        else:
+            x = sdedit(sampler or DDIM(1.0), denoiser, self.process, like, strength=strength, **settings)
         if not bool(torch.isfinite(x).all()):
             raise PolyscoreError("sample: the model gave values that are not numbers; was its training finished?")
         return x
+
+    def _fitting(self, name: str, xyz: Tensor, labels: Tensor) -> Tensor:
+        labels = self._checked(labels)
+        if xyz.ndim != 3 or xyz.shape[-1] != 3 or len(xyz) != len(labels):
+            raise InputError(f"{name}: clouds {tuple(xyz.shape)} and {len(labels)} labels; expected (B, N, 3) and one each")
+        if not bool(torch.isfinite(xyz).all()):
+            raise InputError(f"{name}: clouds with coordinates that are not finite numbers; take them out first")
+        return labels
 
     def _checked(self, labels: Tensor) -> Tensor:
         most = torch.tensor(self.network.labels)

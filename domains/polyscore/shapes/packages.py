@@ -1,4 +1,4 @@
-"""Packages of the extra `shapes`, loaded when they are needed: nothing here costs anything at import."""
+"""Packages that not everyone has, loaded when they are needed: nothing here costs anything at import."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from polyscore.errors import MissingExtraError
 __all__ = ["package"]
 
 
-def package(name: str, what: str) -> Any:
-    """The module `name`, which `what` needs.
+def package(name: str, what: str, *, install: str = "pip install 'polyscore[shapes]'") -> Any:
+    """The module `name`, which `what` needs; `install` says how to get it.
 
     Raises:
         MissingExtraError: it is not installed.
@@ -21,4 +21,4 @@ def package(name: str, what: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != name.partition(".")[0]:
             raise  # the package is there, and something it needs is not
-        raise MissingExtraError(f"{what} needs the package {name.partition('.')[0]}: pip install 'polyscore[shapes]'") from error
+        raise MissingExtraError(f"{what} needs the package {name.partition('.')[0]}: {install}") from error

@@ -1,11 +1,11 @@
 r"""Nine degrees of freedom of an object from points of one view: rotation, place and size, by three steps of DDIM.
 
 The state is x = (size 3, place 3, the rotation matrix row by row 9), Gaussian noise as on any vector, so on the way the nine
-numbers are no rotation; at the end they are put to the nearest one by the singular value decomposition. Points are centred on
-their mean m and divided by their largest distance u from it, so the answer moves and scales with the cloud: place m + u p, size
-u s.
+numbers are no rotation; at the end they are put to the nearest one by the singular value decomposition. The network sees the
+points in a frame of their own, F^T (x - m) / u with their mean m, their largest distance u from it and their principal axes F,
+so the answer moves, scales and turns with the cloud: rotation F R, place m + u F p, size u s.
 
-Source: Liu et al. 2025 (Diff9D), arXiv 2502.02525.
+Sources: Liu et al. 2025 (Diff9D), arXiv 2502.02525; Puny et al. 2022 (frames), arXiv 2110.03336.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ from polyscore.lie import angle, nearest_rotation
 from polyscore.samplers import DDIM, sample
 from polyscore.state import Given
 
-__all__ = ["Pose", "PoseEstimator", "PoseNetwork", "packed", "unpacked"]
+__all__ = ["OwnFrame", "Pose", "PoseEstimator", "PoseNetwork", "own_frame", "packed", "unpacked"]
 
 _PARTS = (3, 3, 9)
 
@@ -46,6 +46,35 @@ class Pose:
     spread: float
 
 
+class OwnFrame(NamedTuple):
+    """Mean (3,), largest distance from it (1,), and principal axes (3, 3) of a cloud, as columns of a rotation."""
+
+    middle: Tensor
+    unit: Tensor
+    axes: Tensor
+
+    def into(self, points: Tensor) -> Tensor:
+        """Points (N, 3) in the frame."""
+        return (points - self.middle) / self.unit @ self.axes
+
+
+def own_frame(points: Tensor) -> OwnFrame:
+    """The frame of points (N, 3): axes by falling variance, the first two towards their positive third moment.
+
+    Raises:
+        InputError: all points are one.
+    """
+    middle = points.mean(0)
+    centred = points - middle
+    unit = centred.norm(dim=-1).amax(0, keepdim=True)
+    if not bool(unit > 0):
+        raise InputError("pose: all points are one; expected a view of an object")
+    axes = torch.linalg.eigh(centred.mT @ centred).eigenvectors[:, [2, 1]]
+    skew = ((centred / unit) @ axes).pow(3).sum(0)
+    axes = torch.where(skew < 0, -axes, axes)
+    return OwnFrame(middle, unit, torch.cat([axes, torch.linalg.cross(axes[:, :1], axes[:, 1:], dim=0)], 1))
+
+
 def packed(R: Tensor, place: Tensor, size: Tensor) -> Tensor:
     """The state (..., 15) of rotations (..., 3, 3), places (..., 3) and sizes (..., 3)."""
     return torch.cat([size, place, R.flatten(-2)], -1)
@@ -58,7 +87,7 @@ def unpacked(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class PoseNetwork(nn.Module):
-    """(x (B, 15), time (B,), given) -> (B, 15); `given.cond` holds the points (B, N, 3), centred and scaled.
+    """(x (B, 15), time (B,), given) -> (B, 15); `given.cond` holds the points (B, N, 3) in their own frame.
 
     A PointNet reads the cloud; size, place and rotation each have a residual network of their own that sees all of x.
 
@@ -143,10 +172,10 @@ class PoseEstimator(Pretrained):
                 f"estimate: points {tuple(cloud.shape)}, samples {samples}; expected (N, 3) finite numbers, N at least 4, and "
                 "1 or more samples"
             )
-        middle, unit = scale_of(cloud)
+        frame = own_frame(cloud)
         keep = torch.randperm(len(cloud), generator=torch.Generator().manual_seed(seed))[: self.points]
         own = next(self.denoiser.parameters())
-        seen = ((cloud[keep] - middle) / unit).to(own).expand(samples, -1, -1)
+        seen = frame.into(cloud[keep]).to(own).expand(samples, -1, -1)
         x: Tensor = sample(
             DDIM(),
             self.denoiser,
@@ -161,17 +190,5 @@ class PoseEstimator(Pretrained):
         R, place, size = unpacked(x.double().cpu())
         apart = angle(R[:, None].expand(-1, samples, 3, 3), R[None].expand(samples, -1, 3, 3)).rad2deg()
         best = int(apart.mean(1).argmin())
-        return Pose(R[best], middle + unit * place[best], unit * size[best], float(apart[best].mean()))
-
-
-def scale_of(points: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean (..., 3) of points (..., N, 3), and their largest distance from it (..., 1).
-
-    Raises:
-        InputError: all points are one.
-    """
-    middle = points.mean(-2)
-    unit = (points - middle[..., None, :]).norm(dim=-1).amax(-1, keepdim=True)
-    if bool((unit <= 0).any()):
-        raise InputError("pose: all points are one; expected a view of an object")
-    return middle, unit
+        moved = frame.middle + frame.unit * (frame.axes @ place[best])
+        return Pose(frame.axes @ R[best], moved, frame.unit * size[best], float(apart[best].mean()))

@@ -21,7 +21,7 @@ from polyscore.shapes.pictures import CHANNELS
 from polyscore.shapes.words import Words
 from polyscore.state import Given
 
-__all__ = ["TextToShape"]
+__all__ = ["TextToShape", "trained_prior"]
 
 
 class TextToShape(Pretrained):
@@ -78,3 +78,12 @@ class TextToShape(Pretrained):
 def _unsaid(given: Given) -> Given:
     """The same cameras without the words."""
     return given._replace(cond={**given.cond, "words": torch.full_like(given.cond["words"], -1)})
+
+
+def trained_prior(name: str) -> TextToShape:
+    """`TextToShape.from_pretrained`, with a return type that a configuration's `class_path` can be checked against.
+
+    Raises:
+        CheckpointError: there is no such model.
+    """
+    return TextToShape.from_pretrained(name)

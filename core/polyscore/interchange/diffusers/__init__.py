@@ -1,6 +1,7 @@
-"""Adapters: a diffusers network as a polyscore denoiser, a polyscore sampler as a diffusers scheduler."""
+"""Adapters: a diffusers network as a denoiser, a pipeline as a judge of pictures, a sampler as a diffusers scheduler."""
 
 from polyscore.interchange.diffusers.denoiser import DiffusersDenoiser
 from polyscore.interchange.diffusers.scheduler import FromGenerator, PolyscoreScheduler
+from polyscore.interchange.diffusers.text_to_image import TextToImage
 
-__all__ = ["DiffusersDenoiser", "FromGenerator", "PolyscoreScheduler"]
+__all__ = ["DiffusersDenoiser", "FromGenerator", "PolyscoreScheduler", "TextToImage"]

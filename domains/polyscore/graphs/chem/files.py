@@ -8,7 +8,7 @@ import gzip
 import io
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ def _unfolded(path: Path) -> bytes:
     return text
 
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
     """One row a molecule."""
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
@@ -66,13 +66,13 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[s
         writer.writerows(rows)
 
 
-def write_smiles(path: Path, smiles: Sequence[str]) -> None:
+def write_smiles(path: Path, smiles: Iterable[str]) -> None:
     """One SMILES a line."""
-    with atomic_path(path) as temporary:
-        temporary.write_text("".join(f"{text}\n" for text in smiles), encoding="utf-8")
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(f"{text}\n" for text in smiles)
 
 
-def write_sdf(path: Path, mols: Sequence[Chem.Mol], names: Sequence[str], *, seed: int = 0) -> int:
+def write_sdf(path: Path, mols: Iterable[Chem.Mol], names: Iterable[str], *, seed: int = 0) -> int:
     """Conformers by ETKDG (Riniker and Landrum 2015) relaxed with MMFF94; returns how many got one, the others lie flat."""
     count = 0
     with atomic_path(path) as temporary, rdBase.BlockLogs(), Chem.SDWriter(str(temporary)) as writer:

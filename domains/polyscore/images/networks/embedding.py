@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from polyscore.errors import InputError
+from polyscore.networks import waves
 
 __all__ = ["TimeAndClass"]
 
 
 class TimeAndClass(nn.Module):
-    """MLP([cos(w_k t), sin(w_k t)]) + table[label], (B, width).
+    """MLP(waves(t)) + table[label], (B, width), the waves with frequencies from `scale` down (`polyscore.networks.waves`).
 
-    The frequencies w_k fall from `scale` to `scale` / 1e4 geometrically (Vaswani et al. 2017, arXiv 1706.03762). Label `classes`
-    means "no class", and is used where none is given.
+    Label `classes` means "no class", and is used where none is given.
 
     Raises:
         InputError: labels that are not (B,), or not in 0..classes (checked on the CPU only: elsewhere it would wait).
@@ -30,10 +29,7 @@ class TimeAndClass(nn.Module):
         self.table = nn.Embedding(classes + 1, width) if classes else None
 
     def forward(self, time: Tensor, label: Any = None) -> Tensor:
-        half = self.width // 2
-        steps = torch.arange(half, device=time.device, dtype=torch.float64) / max(half - 1, 1)
-        angles = time.double()[:, None] * self.scale * torch.exp(-math.log(1e4) * steps)
-        out = self.mlp(torch.cat([angles.cos(), angles.sin()], 1).to(next(self.mlp.parameters()).dtype))
+        out = self.mlp(waves(time, self.width // 2, scale=self.scale).to(next(self.mlp.parameters()).dtype))
         return out if self.table is None else out + self.table(self._labels(label, time))  # type: ignore[no-any-return]
 
     def _labels(self, label: Any, time: Tensor) -> Tensor:

@@ -61,6 +61,8 @@ def read_clouds(
         MissingExtraError: a package that the form needs.
     """
     text, place = os.fspath(path), Path(path)
+    if category is not None and (text.startswith("procedural:") or place.suffix.lower() in (".npy", ".npz")):
+        raise InputError(f"{text}: has no categories, and {category} was asked for; leave it out")
     if text.startswith("procedural:"):
         from polyscore.shapes.data.procedural import draw
         from polyscore.shapes.data.procedural_clouds import clouds_of
@@ -117,8 +119,10 @@ def normalised(clouds: Tensor, scale: Scale) -> Tensor:
 
 
 def _chosen(x: Any, points: int, rng: np.random.Generator, name: str) -> Tensor:
-    if x.ndim != 2 or x.shape[1] < 3 or len(x) < points or not np.isfinite(x[:, :3]).all():
-        raise InputError(f"{name}: an array {x.shape}; expected {points} or more points of finite numbers (see --points)")
+    if x.ndim != 2 or x.shape[1] < 3 or len(x) < points:
+        raise InputError(f"{name}: an array {x.shape}; expected {points} or more points (see --points)")
+    if bad := int((~np.isfinite(x[:, :3])).any(1).sum()):
+        raise InputError(f"{name}: {bad} of {len(x)} points are not finite numbers; take them out first")
     pick = np.arange(points) if len(x) == points else rng.choice(len(x), points, replace=False)
     return torch.from_numpy(np.ascontiguousarray(x[pick, :3])).float()
 

@@ -17,14 +17,14 @@ from polyscore.shapes.data.pairs import visible
 from polyscore.shapes.data.procedural import draw
 from polyscore.shapes.data.procedural_clouds import clouds_of
 from polyscore.shapes.data.registration_data import Onward
-from polyscore.shapes.pose import packed, scale_of
+from polyscore.shapes.pose import own_frame, packed
 from polyscore.training.order import whole
 
 __all__ = ["PoseViews", "PoseViewsData"]
 
 
 class PoseViews(Dataset[dict[str, Tensor]]):
-    """Batches `{"x0": (B, 15), "cond": (B, N, 3)}`: the pose, and the points seen, both in the scale of the points (`pose`).
+    """Batches `{"x0": (B, 15), "cond": (B, N, 3)}`: the pose, and the points seen, both in the frame of the points (`pose`).
 
     A solid stands in its canonical frame with y up; its box is centred and its sides are the size. Example i depends on
     (seed, i) alone.
@@ -57,9 +57,9 @@ class PoseViews(Dataset[dict[str, Tensor]]):
         seen = np.flatnonzero(visible(x, n, rng.standard_normal(3), cell=0.06, depth=0.09))
         chosen = torch.from_numpy(x[rng.choice(seen, self.points, replace=len(seen) < self.points)])
         chosen = chosen + 0.004 * torch.from_numpy(rng.standard_normal(chosen.shape))
-        middle, unit = scale_of(chosen)
-        pose = packed(torch.from_numpy(R), -middle / unit, torch.from_numpy(self.sizes[k]) / unit)
-        return pose.float(), ((chosen - middle) / unit).float()
+        middle, unit, axes = frame = own_frame(chosen)
+        pose = packed(axes.mT @ torch.from_numpy(R), -middle @ axes / unit, torch.from_numpy(self.sizes[k]) / unit)
+        return pose.float(), frame.into(chosen).float()
 
 
 class PoseViewsData(LightningDataModule):

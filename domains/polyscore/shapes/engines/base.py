@@ -1,69 +1,137 @@
-"""What an engine is asked for, and what it shows while it works."""
+"""What an engine is: which model it asks, what it can be given besides words, and what it shows while it works.
+
+Engines differ in the kind of model they ask and in what they hand over, and in nothing else that a caller sees: `load` finds the
+model, `read` understands a phrase as that model does, and every frame holds a `Body`, which becomes a mesh and knows its colours.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
+from polyscore.distillation import Record
 from polyscore.errors import InputError
-from polyscore.shapes.engines.sketch import Sketch
-from polyscore.shapes.fields import VoxelField
-from polyscore.shapes.text import TextToShape
+from polyscore.shapes.engines.result import Body
+from polyscore.shapes.finishes import Finish
 from polyscore.shapes.words import COLOURS, Words
 
-__all__ = ["Engine", "Frame", "Request", "last"]
+if TYPE_CHECKING:
+    from trimesh import Trimesh
+
+__all__ = ["Aid", "Engine", "Frame", "Request", "Spoken", "last"]
+
+Aid = Literal["sketch", "paint"]
+
+
+class Spoken(Protocol):
+    """A phrase as a model understands it."""
+
+    @property
+    def finish(self) -> Finish:
+        """How the surface looks."""
+
+    def coloured(self, seed: int) -> Self:
+        """The same with a colour, drawn by the seed where the phrase names none and the model needs one."""
+
+
+M = TypeVar("M", bound=nn.Module)
+W = TypeVar("W", bound=Spoken)
 
 
 @dataclass(frozen=True)
-class Request:
+class Request(Generic[W]):
     """What is wanted.
 
     Attributes:
-        words: kind, colour (which must be named by now) and finish.
+        words: what `Engine.read` made of a phrase; a colour must be named by now.
         seed: of all noise.
-        sketch: a coarse body that the shape is to follow.
-        body: a finished geometry that is to be coloured only.
+        sketch: a coarse closed mesh in [-1/2, 1/2]^3 that the shape is to follow.
+        paint: a closed mesh in [-1/2, 1/2]^3 that is to be coloured only.
 
     Raises:
-        InputError: words without a colour, or both a sketch and a body.
+        InputError: words without a colour, or both meshes.
     """
 
-    words: Words
+    words: W
     seed: int = 0
-    sketch: Sketch | None = None
-    body: VoxelField | None = None
+    sketch: Trimesh | None = None
+    paint: Trimesh | None = None
 
     def __post_init__(self) -> None:
-        if self.words.colour is None:
+        if isinstance(self.words, Words) and self.words.colour is None:
             raise InputError(f"engine: {str(self.words)!r} names no colour; expected one of {', '.join(COLOURS)}")
-        if self.sketch is not None and self.body is not None:
-            raise InputError("engine: a sketch changes the geometry and a body keeps it; expected one of them")
+        if self.sketch is not None and self.paint is not None:
+            raise InputError("engine: a sketch changes the geometry and painting keeps it; expected one of them")
 
 
 class Frame(NamedTuple):
-    """A moment of the run: step `done` of `of`, the field, and pictures (V, 7, size, size) of it or wished for it."""
+    """A moment of the run.
+
+    Attributes:
+        done, of: steps.
+        body: what there is of it.
+        views: pictures (V, C, H, W) of it or wished for it.
+        record: what score distillation did so far, where that is how it is made: clean views and sizes of the gradient.
+    """
 
     done: int
     of: int
-    field: VoxelField
-    views: Tensor
+    body: Body
+    views: Tensor | None = None
+    record: Record | None = None
 
 
-class Engine(ABC):
-    """Turns a request into a field. Frames come as the work goes on; the last one is the result."""
+class Engine(ABC, Generic[M, W]):
+    """Turns a request into a body. Frames come as the work goes on; the last one is the result.
+
+    Attributes:
+        shipped: name of the model it asks where none is named; None where one has to be.
+        aids: what it can be given besides words.
+    """
+
+    shipped: ClassVar[str | None]
+    aids: ClassVar[frozenset[Aid]] = frozenset()
+
+    def model_name(self, name: str | None = None) -> str:
+        """The name of the model to load: the given one, else the shipped one.
+
+        Raises:
+            InputError: neither is there.
+        """
+        found = name or self.shipped
+        if found is None:
+            raise InputError(f"{type(self).__name__}: it ships no model; expected the name or the folder of one")
+        return found
 
     @abstractmethod
-    def frames(self, prior: TextToShape, request: Request) -> Iterator[Frame]:
+    def load(self, name: str, *, device: str | torch.device = "cpu") -> M:
+        """The model it asks: a shipped one, or one in a folder.
+
+        Raises:
+            CheckpointError: there is none, or it is of another kind.
+        """
+
+    @abstractmethod
+    def read(self, phrase: str) -> W:
+        """The phrase as its model understands it.
+
+        Raises:
+            InputError: words that the model does not know.
+        """
+
+    @abstractmethod
+    def frames(self, model: M, request: Request[W]) -> Iterator[Frame]:
         """The run, step by step."""
 
     @property
     @abstractmethod
     def nfe(self) -> int:
-        """Evaluations of the network on a rig of four views."""
+        """Evaluations of the network."""
 
     @property
     @abstractmethod

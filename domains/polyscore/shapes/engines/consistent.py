@@ -24,12 +24,16 @@ from torch import Tensor
 from polyscore.denoisers import Prediction
 from polyscore.errors import InputError
 from polyscore.samplers import DDIM, trajectory
-from polyscore.shapes.engines.base import Engine, Frame, Request
+from polyscore.shapes.engines.base import Frame, Request
 from polyscore.shapes.engines.colour import carry_back
 from polyscore.shapes.engines.fit import Fit, camera_of
+from polyscore.shapes.engines.result import OpaqueBody
+from polyscore.shapes.engines.sketch import Sketch, body_field
+from polyscore.shapes.engines.views import FromViews
 from polyscore.shapes.fields import VoxelField
 from polyscore.shapes.pictures import CHANNELS, rig
 from polyscore.shapes.text import TextToShape
+from polyscore.shapes.words import Words
 from polyscore.state import Given
 
 __all__ = ["Consistent", "OneBody"]
@@ -72,7 +76,7 @@ class OneBody:
 
 
 @dataclass(frozen=True)
-class Consistent(Engine):
+class Consistent(FromViews):
     """The sampler above.
 
     Args:
@@ -112,21 +116,21 @@ class Consistent(Engine):
     def length(self) -> int:
         return self.steps + 2 + self.last // 10
 
-    def frames(self, prior: TextToShape, request: Request) -> Iterator[Frame]:
+    def frames(self, prior: TextToShape, request: Request[Words]) -> Iterator[Frame]:
         device = next(prior.parameters()).device
         generator = torch.Generator().manual_seed(request.seed)
         first = 90 * torch.rand(1, generator=generator)
         turns = first + 45.0 * torch.arange(len(self.elevations))
         angles = rig(turns, torch.tensor(self.elevations), 4).to(device)
-        painting = request.body is not None
-        field = request.body if request.body is not None else VoxelField(self.coarse)
+        painting = request.paint is not None
+        field = VoxelField(self.coarse) if request.paint is None else body_field(request.paint, size=self.fine)
         fit = Fit(
             field.to(device),
             request.words.finish,
             prior.size,
             prior.extent,
             generator,
-            sketch=request.sketch,
+            sketch=None if request.sketch is None else Sketch.of(request.sketch),
             geometry=not painting,
         )
         total = self.steps + self.last
@@ -138,7 +142,7 @@ class Consistent(Engine):
         views = like
         for frame in trajectory(DDIM(), denoiser, process, like, steps=self.steps, given=given, noise=request.seed):
             views = frame.prediction.x0
-            yield Frame(frame.i, total, fit.field, views[0])
+            yield Frame(frame.i, total, OpaqueBody(fit.field), views[0])
         flat, seen = views.flatten(0, 1), angles.flatten(0, 1)
         if not painting:
             fit.refine(self.fine)
@@ -146,7 +150,7 @@ class Consistent(Engine):
             for done in range(0, self.last, 10):
                 fit.carve()
                 fit.to(seen, flat, min(10, self.last - done), share=1 - 0.85 * done / self.last)
-                yield Frame(self.steps + done, total, fit.field, views[0])
+                yield Frame(self.steps + done, total, OpaqueBody(fit.field), views[0])
         carry_back(fit.field, camera_of(seen, prior.extent), flat, request.words.finish)
         with torch.no_grad():
-            yield Frame(total, total, fit.field, fit.pictures(angles[0], random=False))
+            yield Frame(total, total, OpaqueBody(fit.field), fit.pictures(angles[0], random=False))

@@ -1,4 +1,4 @@
-"""Fitting a voxel field to pictures: a few steps of Adam on what a volume renderer shows."""
+"""Fitting a field to pictures: a few steps of Adam on what a volume renderer shows."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from dataclasses import field as later
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from polyscore.shapes.engines.hull import carve, fog, hull, room_of
 from polyscore.shapes.engines.sketch import Sketch
-from polyscore.shapes.fields import VoxelField
+from polyscore.shapes.fields import RadianceField, VoxelField
 from polyscore.shapes.finishes import Finish
 from polyscore.shapes.pictures import layers
 from polyscore.shapes.render.cameras import Orthographic
 from polyscore.shapes.render.volume import render, shaded
 
-__all__ = ["Fit", "camera_of"]
+__all__ = ["FieldFit", "Fit", "camera_of"]
 
 
 def camera_of(angles: Tensor, extent: float) -> Orthographic:
@@ -26,7 +26,7 @@ def camera_of(angles: Tensor, extent: float) -> Orthographic:
 
 
 @dataclass
-class Fit:
+class FieldFit:
     """A field under its optimiser.
 
     Attributes:
@@ -35,14 +35,12 @@ class Fit:
         size: pixels of the pictures.
         extent: what their height covers.
         generator: of the places of samples along rays, and of the choice of views.
-        rate: learning rate of the raw values.
+        rate: learning rate of raw values; a field's own `pace` is a factor of it.
         smooth: weight of the field's roughness.
         sketch: a body to follow, with its weight.
-        geometry: whether the density moves too, or the colours alone.
-        hull, room: of the last pictures (see `inside`); outside of the room rays are not followed.
     """
 
-    field: VoxelField
+    field: RadianceField
     finish: Finish
     size: int
     extent: float
@@ -51,27 +49,38 @@ class Fit:
     smooth: float = 0.02
     sketch: Sketch | None = None
     follow: float = 0.5
-    geometry: bool = True
-    hull: Tensor | None = later(default=None, init=False)
-    room: Tensor | None = later(default=None, init=False)
 
     def __post_init__(self) -> None:
-        moved = [self.field.raw_colour, *([self.field.raw] if self.geometry else [])]
-        self.optimiser = torch.optim.Adam(moved, self.rate, betas=(0.9, 0.95))
+        self.optimiser = torch.optim.Adam(self.moved(), self.rate * self.field.pace, betas=(0.9, 0.95))
+
+    def moved(self) -> list[nn.Parameter]:
+        """What the optimiser moves."""
+        return list(self.field.parameters())
 
     def pictures(self, angles: Tensor, *, random: bool = True) -> Tensor:
         """What cameras at angles (N, 2) see of the field now, (N, 7, size, size)."""
         camera = camera_of(angles, self.extent)
         generator = self.generator if random else None
-        seen = render(self.field, camera, self.size, samples=self.field.size, generator=generator, room=self.room)
+        seen = render(
+            self.field, camera, self.size, samples=self.field.resolution, generator=generator, room=self.looked_at()
+        )
         return shaded(seen, self.finish)
+
+    def looked_at(self) -> Tensor | None:
+        """Where something may be (n, n, n); None: everywhere."""
+        return None
 
     def step(self, loss: Tensor) -> None:
         """One step down a loss of the pictures, with the regularisers."""
-        if self.geometry:
-            loss = loss + self.smooth * self.field.roughness()
-            if self.sketch is not None:
-                loss = loss + self.follow * self.sketch.loss(self.field)
+        self.descend(self.regular(loss))
+
+    def regular(self, loss: Tensor) -> Tensor:
+        """The loss with the regularisers of the geometry."""
+        loss = loss + self.smooth * self.field.roughness()
+        return loss if self.sketch is None else loss + self.follow * self.sketch.loss(self.field)
+
+    def descend(self, loss: Tensor) -> None:
+        """One step of the optimiser."""
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
@@ -82,13 +91,44 @@ class Fit:
         The learning rate is `share` of the full one: small at the end of a run, where it would leave specks.
         """
         for group in self.optimiser.param_groups:
-            group["lr"] = share * self.rate
+            group["lr"] = share * self.rate * self.field.pace
         order: list[int] = []
         for _ in range(steps):
             if len(order) < views:
                 order += torch.randperm(len(angles), generator=self.generator).tolist()
             pick, order = order[:views], order[views:]
             self.step((self.pictures(angles[pick]) - wanted[pick]).square().mean())
+
+    def refine(self, size: int) -> None:
+        """Go on with another number of details, where the field has such a number."""
+        finer = self.field.refined(size)
+        if finer is not self.field:
+            self.field = finer
+            self.__post_init__()
+
+
+@dataclass
+class Fit(FieldFit):
+    """A voxel field under its optimiser, kept inside the hull of what it is fitted to.
+
+    Attributes:
+        geometry: whether the density moves too, or the colours alone.
+        hull, room: of the last pictures (see `inside`); outside of the room rays are not followed.
+    """
+
+    field: VoxelField
+    geometry: bool = True
+    hull: Tensor | None = later(default=None, init=False)
+    room: Tensor | None = later(default=None, init=False)
+
+    def moved(self) -> list[nn.Parameter]:
+        return [self.field.raw_colour, *([self.field.raw] if self.geometry else [])]
+
+    def looked_at(self) -> Tensor | None:
+        return self.room
+
+    def step(self, loss: Tensor) -> None:
+        self.descend(self.regular(loss) if self.geometry else loss)
 
     def inside(self, angles: Tensor, wanted: Tensor) -> None:
         """Keep the density inside the visual hull of pictures (N, 7, size, size); an empty field is filled with fog there."""
@@ -105,7 +145,5 @@ class Fit:
             carve(self.field, self.hull)
 
     def refine(self, size: int) -> None:
-        """Go on with another number of voxels."""
-        self.field = self.field.refined(size)
         self.hull = self.room = None
-        self.__post_init__()
+        super().refine(size)

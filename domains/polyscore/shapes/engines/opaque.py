@@ -23,7 +23,7 @@ from polyscore.shapes.data.procedural import grid_points
 from polyscore.shapes.fields import RadianceField
 from polyscore.shapes.render.cameras import Orthographic
 
-__all__ = ["calm", "hidden", "level_of"]
+__all__ = ["blurred", "calm", "hidden", "level_of"]
 
 _REACH = 0.87
 _THROUGH = 0.85
@@ -66,11 +66,16 @@ def calm(values: Tensor, sigma: float = 0.85) -> Tensor:
     A plane stays where it is and a surface of curvature radius R moves by about sigma^2 / R; crinkles of a voxel or two go, and
     with them the tunnels that they would leave in the mesh.
     """
+    most = 1 - _THROUGH
+    return blurred(values.clamp(-most, most), sigma)
+
+
+def blurred(values: Tensor, sigma: float) -> Tensor:
+    """Numbers (n, n, n) after a Gaussian of `sigma` voxels, continued beyond the border by those on it."""
     reach = max(int(3 * sigma + 0.5), 1)
     line = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=values.device) / sigma) ** 2)
     line = (line / line.sum()).to(values)
-    most = 1 - _THROUGH
-    found = values.clamp(-most, most)[None, None]
+    found = values[None, None]
     for shape in ((-1, 1, 1), (1, -1, 1), (1, 1, -1)):
         kernel = line.view(1, 1, *shape)
         padding = [size // 2 for size in reversed(kernel.shape[2:]) for _ in range(2)]

@@ -105,12 +105,12 @@ class Sketch:
 
     def loss(self, field: RadianceField) -> Tensor:
         """How far the field's occupancy is from the sketch."""
-        n = len(self.inside)
-        density = field.density(grid_points(n).reshape(-1, 3)).view(n, n, n)
+        n, device = len(self.inside), next(field.parameters()).device
+        density = field.density(grid_points(n).reshape(-1, 3).to(device)).view(n, n, n)
         p = (-torch.expm1(-density / n)).clamp(1e-4, 1 - 1e-4)
-        q = self.inside.clamp(0.01, 0.99)
+        q = self.inside.to(device).clamp(0.01, 0.99)
         entropy = -(q * p.log() + (1 - q) * (1 - p).log())
-        return (entropy * self.share).mean()
+        return (entropy * self.share.to(device)).mean()
 
 
 def body_field(mesh: Trimesh, *, size: int = 64) -> VoxelField:

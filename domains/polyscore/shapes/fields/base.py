@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,18 @@ def empty_bias(haze: float, scale: float) -> float:
 
 
 class RadianceField(nn.Module, ABC):
-    """A density and a colour at every point."""
+    """A density and a colour at every point.
+
+    Attributes:
+        pace: the learning rate that suits its parameters, as a share of what suits a grid of raw values.
+    """
+
+    pace: ClassVar[float] = 1.0
+
+    @property
+    @abstractmethod
+    def resolution(self) -> int:
+        """How many details fit along a side, which is how many samples a ray needs."""
 
     @abstractmethod
     def density(self, points: Tensor) -> Tensor:
@@ -51,6 +63,14 @@ class RadianceField(nn.Module, ABC):
             (slope,) = torch.autograd.grad(density.sum(), at, create_graph=True)
         outward: Tensor = -slope / slope.norm(dim=-1, keepdim=True).clamp(min=1e-6)
         return outward
+
+    def refined(self, size: int) -> RadianceField:
+        """The same field on another number of points a side; itself where it has no such number."""
+        return self
+
+    def roughness(self) -> Tensor:
+        """A penalty that keeps the field what it is meant to be, 0 where it needs none."""
+        return next(self.parameters()).new_zeros(())
 
     def inside(self, points: Tensor) -> Tensor:
         """Positive inside the body, (N,): log(sigma / SURFACE), at least -20."""

@@ -10,6 +10,8 @@ device.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -36,6 +38,8 @@ class HashField(RadianceField):
     Raises:
         InputError: no level, or grids that do not grow.
     """
+
+    pace: ClassVar[float] = 0.05
 
     def __init__(
         self,
@@ -70,6 +74,10 @@ class HashField(RadianceField):
             for zero in (self.inner.bias, self.last.weight, self.last.bias):
                 zero.zero_()
 
+    @property
+    def resolution(self) -> int:
+        return self.fine
+
     def density(self, points: Tensor) -> Tensor:
         return self.scale * F.softplus(self.bias + self._read(points)[:, 0]) * within(points)
 
@@ -88,17 +96,23 @@ class HashField(RadianceField):
         n = self.cells[k]
         place = (points.clamp(-0.5, 0.5) + 0.5) * n
         low = place.detach().floor().clamp(max=n - 1)
-        share = place - low
-        total: Tensor = points.new_zeros(len(points), self.features)
-        for corner in range(8):
-            step = torch.tensor([(corner >> axis) & 1 for axis in range(3)], device=points.device)
-            weight = torch.where(step.bool(), share, 1 - share).prod(-1)
-            total = total + weight[:, None] * self.table[k][self._entry(low.long() + step, n)]
-        return total
+        u, v, w = torch.stack([1 - (place - low), place - low]).unbind(-1)  # (2, N) each: shares of the lower and the upper end
+        weight = u[:, None, None] * v[None, :, None] * w[None, None, :]
+        x, y, z = self._terms(torch.stack([low, low + 1]).long(), n).unbind(-1)
+        entry = self._joined(x[:, None, None], y[None, :, None], z[None, None, :], n)
+        return (weight[..., None] * F.embedding(entry, self.table[k])).sum((0, 1, 2))
 
     def _entry(self, corner: Tensor, n: int) -> Tensor:
-        size = 1 << self.log2_table
-        if (n + 1) ** 3 <= size:
-            return (corner[:, 0] * (n + 1) + corner[:, 1]) * (n + 1) + corner[:, 2]
-        x, y, z = (corner[:, axis] * prime for axis, prime in enumerate(_PRIMES))
-        return (x ^ y ^ z) % size
+        """The entry of corners (..., 3)."""
+        x, y, z = self._terms(corner, n).unbind(-1)
+        return self._joined(x, y, z, n)
+
+    def _terms(self, corner: Tensor, n: int) -> Tensor:
+        factors = ((n + 1) ** 2, n + 1, 1) if self._fits(n) else _PRIMES
+        return corner * torch.tensor(factors, device=corner.device)
+
+    def _joined(self, x: Tensor, y: Tensor, z: Tensor, n: int) -> Tensor:
+        return x + y + z if self._fits(n) else (x ^ y ^ z) % (1 << self.log2_table)
+
+    def _fits(self, n: int) -> bool:
+        return (n + 1) ** 3 <= 1 << self.log2_table

@@ -8,6 +8,8 @@ at what `near` says, and is kept a distance by its `eikonal` loss.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,6 +33,8 @@ class SdfField(RadianceField):
         InputError: fewer than 3 points a side, or a width that is not positive.
     """
 
+    pace: ClassVar[float] = 0.1
+
     def __init__(self, size: int = 64, *, beta: float = 0.02, radius: float = 0.3) -> None:
         super().__init__()
         if size < 3 or not beta > 0:
@@ -40,6 +44,10 @@ class SdfField(RadianceField):
         ball = grid_points(size).norm(dim=-1) - radius
         self.distances = nn.Parameter(ball[None, None].clone())
         self.raw_colour = nn.Parameter(torch.zeros(1, 3, size, size, size))
+
+    @property
+    def resolution(self) -> int:
+        return self.size
 
     def distance(self, points: Tensor) -> Tensor:
         """d at points (N, 3), (N,)."""
@@ -60,6 +68,18 @@ class SdfField(RadianceField):
     def inside(self, points: Tensor) -> Tensor:
         """-d."""
         return -self.distance(points)
+
+    def refined(self, size: int) -> SdfField:
+        """The same field on another number of points a side."""
+        finer = SdfField(size, beta=self.beta, radius=self.radius)
+        with torch.no_grad():
+            finer.log_beta.copy_(self.log_beta)
+            for new, old in ((finer.distances, self.distances), (finer.raw_colour, self.raw_colour)):
+                new.copy_(F.interpolate(old, size=(size, size, size), mode="trilinear", align_corners=False))
+        return finer.to(self.distances)
+
+    def roughness(self) -> Tensor:
+        return self.eikonal()
 
     def eikonal(self) -> Tensor:
         """mean (|grad d| - 1)^2 over the grid (Gropp et al. 2020, arXiv 2002.10099)."""

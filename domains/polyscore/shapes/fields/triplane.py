@@ -7,6 +7,8 @@ Memory grows with the square of the resolution and not with its cube. The last l
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,6 +33,8 @@ class TriplaneField(RadianceField):
         InputError: fewer than 2 texels, or no features.
     """
 
+    pace: ClassVar[float] = 0.1
+
     def __init__(
         self, size: int = 64, features: int = 12, hidden: int = 32, *, scale: float = 40.0, haze: float = 0.02, seed: int = 0
     ) -> None:
@@ -47,6 +51,10 @@ class TriplaneField(RadianceField):
             self.inner.weight.copy_(torch.randn(hidden, features, generator=generator) / features**0.5)
             for zero in (self.inner.bias, self.last.weight, self.last.bias):
                 zero.zero_()
+
+    @property
+    def resolution(self) -> int:
+        return self.size
 
     def density(self, points: Tensor) -> Tensor:
         return self.scale * F.softplus(self.bias + self._read(points)[:, 0]) * within(points)

@@ -39,6 +39,10 @@ class VoxelField(RadianceField):
         self.raw = nn.Parameter(torch.zeros(1, 1, size, size, size))
         self.raw_colour = nn.Parameter(torch.zeros(1, 3, size, size, size))
 
+    @property
+    def resolution(self) -> int:
+        return self.size
+
     def density(self, points: Tensor) -> Tensor:
         return self.scale * F.softplus(self.bias + self._at(self.raw, points)[0]) * within(points)
 

@@ -1,10 +1,11 @@
-"""Networks on point clouds, and on views."""
+"""Networks on point clouds, on views, and on codes of solids."""
 
 from polyscore.shapes.networks.matching import MatchingNetwork
 from polyscore.shapes.networks.multiview import MultiViewUNet
 from polyscore.shapes.networks.point_set import PointSetNetwork
 from polyscore.shapes.networks.points import CouplingFlow, PointEncoder, PointwiseNet
 from polyscore.shapes.networks.registration import RegistrationNetwork
+from polyscore.shapes.networks.vecset import SetDecoder, SetDenoiser, SetEncoder
 
 __all__ = [
     "CouplingFlow",
@@ -14,4 +15,7 @@ __all__ = [
     "PointSetNetwork",
     "PointwiseNet",
     "RegistrationNetwork",
+    "SetDecoder",
+    "SetDenoiser",
+    "SetEncoder",
 ]

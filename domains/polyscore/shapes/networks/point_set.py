@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyscore.errors import InputError
+from polyscore.shapes.networks.attention import Attention, time_waves
 
 __all__ = ["PointSetNetwork"]
 
@@ -66,7 +67,7 @@ class PointSetNetwork(nn.Module):
     def forward(self, xyz: Tensor, rgb: Tensor, t_xyz: Tensor, t_rgb: Tensor, labels: Tensor) -> Tensor:
         waves = xyz[..., None] * (2.0 ** torch.arange(_OCTAVES, device=xyz.device, dtype=xyz.dtype))
         token = self.embed(torch.cat([xyz, rgb, waves.sin().flatten(-2), waves.cos().flatten(-2)], -1))
-        time = self.times(torch.cat([_fourier(t.to(xyz), self.width) for t in (t_xyz, t_rgb)], -1))
+        time = self.times(torch.cat([time_waves(t.to(xyz), self.width) for t in (t_xyz, t_rgb)], -1))
         context = time + sum(table(labels[:, k]) for k, table in enumerate(self.words))
         z = self.start + context[:, None]
         for layer in self.layers:
@@ -76,29 +77,10 @@ class PointSetNetwork(nn.Module):
         return out
 
 
-def _fourier(t: Tensor, width: int) -> Tensor:
-    frequency = torch.exp(torch.linspace(0, math.log(1000.0), width // 2, device=t.device, dtype=t.dtype))
-    angle = t[:, None] * frequency
-    return torch.cat([angle.sin(), angle.cos()], -1)
-
-
-class _Attention(nn.Module):
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.query, self.memory, self.out = nn.Linear(width, width), nn.Linear(width, 2 * width), nn.Linear(width, width)
-
-    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        parts = (self.query(x), *self.memory(memory).chunk(2, -1))
-        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
-        out: Tensor = self.out(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(-2))
-        return out
-
-
 class _Block(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.gather, self.think, self.read = (_Attention(width, heads) for _ in range(3))
+        self.gather, self.think, self.read = (Attention(width, heads) for _ in range(3))
         self.ponder, self.feed = (
             nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)) for _ in range(2)
         )

@@ -6,6 +6,7 @@ from polyscore.shapes.render.draw import Surface, draw, normal_map, over, surfac
 from polyscore.shapes.render.lights import Lambert
 from polyscore.shapes.render.rasterise import Fragments, interpolate, rasterise, scan
 from polyscore.shapes.render.silhouette import silhouette
+from polyscore.shapes.render.splats import Splats, Splatted, splat
 
 __all__ = [
     "Camera",
@@ -17,6 +18,8 @@ __all__ = [
     "Projection",
     "Rays",
     "Size",
+    "Splats",
+    "Splatted",
     "Surface",
     "draw",
     "from_opencv",
@@ -29,5 +32,6 @@ __all__ = [
     "rasterise",
     "scan",
     "silhouette",
+    "splat",
     "surface_of",
 ]

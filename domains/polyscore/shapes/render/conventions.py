@@ -5,8 +5,11 @@ Ours are [right, up, back | position], camera to world, pixel centres at halves 
     OpenCV, COLMAP, gsplat   world to camera, axes right, down, forward; K with the focal length in pixels and the middle
                              (W / 2, H / 2), pixel centres at halves. OpenCV's own functions count pixels from their centres: take
                              1/2 from the middle there.
-    PyTorch3D                row vectors, x R + T, axes left, up, forward; `FoVPerspectiveCameras(R=R, T=T, fov=camera.fov)`
-    nerfstudio, OpenGL       ours: `Cameras(camera.pose[:, :3], fx=K[:, 0, 0], fy=K[:, 1, 1], cx=W / 2, cy=H / 2)`
+    PyTorch3D                row vectors, x R + T, axes left, up, forward; `FoVPerspectiveCameras(R=R, T=T, fov=camera.fov)`, the
+                             field of view that of the shorter side. Its motions are transposed and its twists translation first,
+                             its six numbers of a rotation are rows, and its neighbours come with squared distances
+    nerfstudio, OpenGL       ours: `Cameras(camera.pose[:, :3], fx=K[:, 0, 0], fy=K[:, 1, 1], cx=W / 2, cy=H / 2)`. nerfstudio's
+                             world has z up: our plug-in takes (x, y, z) there for (x, z, -y) here
 
 These are conventions, no dependencies: none of the programs is imported.
 """

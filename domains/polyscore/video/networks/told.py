@@ -2,14 +2,12 @@ r"""What a video network is told beside the noisy clip: the time and scalar cues
 
     e = MLP(s(1000 t)) + sum over cues c of (MLP_c(s(v_c)), or a learned vector where v_c is nan or missing),
 
-s(v) = [cos(w_k v), sin(w_k v)] with frequencies w_k from 1 to 1e-4 (Vaswani et al. 2017, arXiv 1706.03762). Cues are single
-numbers such as the strength of the motion or the noise on a picture (SVD's micro-conditioning: Blattmann et al. 2023,
-arXiv 2311.15127).
+s(v) the waves of v with frequencies from 1 to 1e-4 (`polyscore.networks.waves`). Cues are single numbers such as the strength of
+the motion or the noise on a picture (SVD's micro-conditioning: Blattmann et al. 2023, arXiv 2311.15127).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from polyscore.errors import InputError
+from polyscore.networks import waves
 
 __all__ = ["Told", "picture_channels"]
 
@@ -43,7 +42,7 @@ class Told(nn.Module):
         if cond is not None and not isinstance(cond, Mapping):
             raise InputError(f"video network: given.cond is a {type(cond).__name__}; expected names with tensors, or None")
         dtype = next(self.time.parameters()).dtype
-        out: Tensor = self.time(self._waves(1000 * time).to(dtype))
+        out: Tensor = self.time(waves(1000 * time, self.width // 2).to(dtype))
         for name, mlp, unknown in zip(self.cues, self.values, self.unknown, strict=True):
             value = None if cond is None else cond.get(name)
             if value is None:
@@ -54,15 +53,9 @@ class Told(nn.Module):
                 wanted = f"one number a clip, ({len(time)},), nan for none"
                 raise InputError(f"video network: cue {name!r} is {found}; expected {wanted}")
             missing = torch.isnan(value)
-            said = mlp(self._waves(100 * value.masked_fill(missing, 0.0)).to(dtype))
+            said = mlp(waves(100 * value.masked_fill(missing, 0.0), self.width // 2).to(dtype))
             out = out + torch.where(missing[:, None], unknown, said)
         return out
-
-    def _waves(self, value: Tensor) -> Tensor:
-        half = self.width // 2
-        steps = torch.arange(half, device=value.device, dtype=torch.float64) / max(half - 1, 1)
-        angles = value.double()[:, None] * torch.exp(-math.log(1e4) * steps)
-        return torch.cat([angles.cos(), angles.sin()], 1)
 
 
 def picture_channels(cond: Any, channels: int, like: Tensor) -> Tensor | None:

@@ -1,0 +1,1 @@
+"""polyscore in nerfstudio: `ns-train polyscore-sds` finds `nerfstudio_polyscore.method` by its entry point."""
