@@ -25,6 +25,6 @@ def test_seams_are_40_db_below_the_result(reference: Path) -> None:
     whole = enhancer.enhance(wave, 16000, chunk=1000.0)
     windows = enhancer.enhance(wave, 16000, chunk=10.0)
     assert enhancer.window() == 10.0  # the default
-    assert len(enhancer._windows(10.0).spans(wave.shape[-1])) == 3
+    assert len(enhancer._cutting.windows(10.0).spans(wave.shape[-1])) == 3
     snr = 10 * torch.log10(whole.square().sum() / (windows - whole).square().sum())
     assert snr >= 40.0
