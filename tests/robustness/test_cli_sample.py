@@ -99,7 +99,8 @@ def test_a_run_that_is_stopped_ends_in_the_same_bytes(
         content = json.loads(report.read_text())
         validate(content)
         assert content["items"][-1]["error"] == "interrupted"
-        assert sum(item["status"] == "done" for item in content["items"]) in (drawn, drawn - 2)
+        done = sum(item["status"] == "done" for item in content["items"])
+        assert drawn - 2 <= done <= drawn  # a shard is there before its two samples are listed, one after the other
     else:
         assert not report.exists()
     assert main(words(model, out, "--resume", "--report", str(report))) == 0
