@@ -74,7 +74,7 @@ MEASUREMENTS = (
     Measurement("mixture", f"{_OWN}.gmm_accuracy --steps 5 10 20"),
     Measurement("overhead", f"{_OWN}.overhead", "--k-diffusion {k-diffusion}"),
     Measurement("digits", f"{_OWN}.digits --model digits --seed 1000"),
-    Measurement("inverse", f"{_OWN}.inverse_problems", long=True),
+    Measurement("inverse", f"{_OWN}.inverse_problems"),
     Measurement("speech-16k", f"{_OWN}.speech_mixes --model speech-16k --seed 1", reads="{reference}"),
     Measurement("storm-16k", f"{_OWN}.speech_mixes --model storm-16k --seed 1 --sampler ode --steps 1", reads="{reference}"),
     Measurement(
@@ -82,7 +82,7 @@ MEASUREMENTS = (
         f"{_OWN}.speech_speed --model storm-16k --methods fast --against ode-upstream:30 --clips 2",
         reads="{reference}",
     ),
-    Measurement("speech-solvers", f"{_OWN}.speech_solvers", long=True, reads="{reference}"),
+    Measurement("speech-solvers", f"{_OWN}.speech_solvers", reads="{reference}"),
     Measurement("qm9", f"{_OWN}.qm9 --model qm9 --data {_TEST} -n 2048 --seed 0"),
     Measurement("gdss-qm9-fast", f"{_DRAW} --model {_QM9} --preset fast -n 2000 -o {{out}}/qfast"),
     Measurement("gdss-qm9-exact", f"{_DRAW} --model {_QM9} --preset exact -n 2048 --batch-size 256 -o {{out}}/qexact", long=True),
